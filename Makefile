@@ -1,0 +1,55 @@
+# Every target makes its own environment first (VENV, made once and again when its inputs change), so that a clone, make
+# and Python are all one needs. `make` alone lists the targets.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+WANDB_MODE ?= offline
+export WANDB_MODE
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The oldest Python has one home: pyproject.toml.
+MINOR := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\)".*/\1/p' pyproject.toml)
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint types clean
+
+help: ## list the targets
+	@echo "Usage: make TARGET [PYTHON=python3] [VENV=.venv] [ARGS='more arguments']"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+
+quickstart: $(STAMP) ## train the small testbed with and without mitigation on this machine, and write the report
+	@echo "==> Quickstart: a small sweep, trained here from scratch. No GPU, account or download."
+	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+		recipes/sweep.py --config recipes/quickstart.yaml $(ARGS)
+
+test: $(STAMP) ## run the test suite
+	@echo "==> Tests"
+	$(BIN)/python -m pytest -q $(ARGS)
+
+lint: $(STAMP) ## check style and formatting
+	@echo "==> Style"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## check types
+	@echo "==> Types"
+	$(BIN)/mypy
+
+clean: ## delete the environment, caches and build files; results in outputs/ stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch goes first, on its own: pip then takes the build of torch that suits this machine, and what depends on torch
+# finds it in place. The stamp is written last, so a set-up that failed is taken up again by the next call.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, $(MINOR)))' || { \
+		echo "mitigate needs Python 3.$(MINOR) or newer, and PYTHON=$(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+			"Name a newer one: make PYTHON=/path/to/python3 TARGET" >&2; exit 1; }
+	@echo "==> Setting up $(VENV) (once; some minutes, most of it torch)"
+	@rm -f $@
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
