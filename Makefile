@@ -17,7 +17,7 @@ MINOR := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\)".*/\1/p' pyprojec
 
 help: ## list the targets
 	@echo "Usage: make TARGET [PYTHON=python3] [VENV=.venv] [ARGS='more arguments']"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 14
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s%s\n", $$1, $$2 }' Makefile
 
 quickstart: $(STAMP) ## train the small testbed with and without mitigation on this machine, and write the report
 	@echo "==> Quickstart: a small sweep, trained here from scratch. No GPU, account or download."
@@ -38,7 +38,8 @@ types: $(STAMP) ## check types
 	$(BIN)/mypy
 
 clean: ## delete the environment, caches and build files; results in outputs/ stay
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes first, on its own: pip then takes the build of torch that suits this machine, and what depends on torch
