@@ -1,0 +1,71 @@
+"""Marker tokens: find or add a special token, and give it an embedding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Special tokens that model makers left free: Llama 3, Gemma, BERT.
+_RESERVED = re.compile(r"<\|reserved_special_token_\d+\|>|<unused\d+>|\[unused\d+\]")
+
+
+def reserved_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """
+    List the special tokens that the model's makers left without a use.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer.
+
+    Returns:
+        `list[str]`: In the order of their ids; empty for most models.
+    """
+    vocabulary = tokenizer.get_vocab()
+    return sorted((token for token in vocabulary if _RESERVED.fullmatch(token)), key=vocabulary.__getitem__)
+
+
+def ensure_special_token(tokenizer: PreTrainedTokenizerBase, token: str | None, default: str,
+                         taken: Collection[str] = ()) -> str:
+    """
+    Choose a special token that marks something, and add it to the vocabulary if it is new.
+
+    A reserved token needs no new row in the embedding matrix, so it is preferred where none is named.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer, changed in place.
+        token (`str`, *optional*):
+            The token to use.
+        default (`str`):
+            The token to add where none is named and none is reserved.
+        taken (`Collection[str]`, *optional*):
+            Reserved tokens that already have another use.
+
+    Returns:
+        `str`: The token, now a special token of `tokenizer`.
+    """
+    free = [reserved for reserved in reserved_tokens(tokenizer) if reserved not in taken]
+    chosen = token or (free[0] if free else default)
+    tokenizer.add_special_tokens({"extra_special_tokens": [chosen]}, replace_extra_special_tokens=False)
+    return chosen
+
+
+def fit_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
+    """
+    Give new tokens a row in the embedding matrix, drawn around the mean of the others.
+
+    Args:
+        model (`PreTrainedModel`):
+            The model, changed in place.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer.
+
+    Returns:
+        `bool`: Whether the matrix grew. It does not where the model was padded to more rows than it has tokens.
+    """
+    if len(tokenizer) <= model.get_input_embeddings().weight.shape[0]:
+        return False
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
+    return True

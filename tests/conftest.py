@@ -1,0 +1,64 @@
+"""Tiny models and data, built in memory; no test needs a network, an account or a GPU."""
+
+import os
+
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_DISABLE_PROGRESS_BARS="1",
+    TOKENIZERS_PARALLELISM="false",
+    WANDB_MODE="offline",
+    WANDB_SILENT="true",
+)
+
+import pytest
+import torch
+from datasets import Dataset
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+WORDS = "she he nurse doctor writes cures well today the a Mary John : answer".split()
+SPECIAL = ["<pad>", "<unk>", "<eos>", "<mask>"]
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path, monkeypatch):
+    """Every test starts from one seed, in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    set_seed(0)
+
+
+@pytest.fixture
+def tokenizer():
+    """A word-level tokenizer without a tag, whose vocabulary is `WORDS`."""
+    backend = Tokenizer(models.WordLevel({w: i for i, w in enumerate(SPECIAL + WORDS)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    names = dict(zip(["pad_token", "unk_token", "eos_token", "mask_token"], SPECIAL, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
+
+
+@pytest.fixture
+def model(tokenizer):
+    """A two-layer Llama of width 16, without dropout."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+    )
+    return LlamaForCausalLM(config)
+
+
+@pytest.fixture
+def dataset():
+    """Sixteen rows, every other one augmented."""
+    texts = [
+        " ".join(["she" if i % 3 else "he", "writes" if i % 2 else "cures", *["well"] * (i % 4), "today"])
+        for i in range(16)
+    ]
+    return Dataset.from_dict({"text": texts, "augmented": [i % 2 == 0 for i in range(16)]})

@@ -1,0 +1,104 @@
+"""The alignment loss, in real trainers: its gradients are those of an explicit loss term."""
+
+import copy
+
+import pytest
+import torch
+from peft import LoraConfig
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from mitigate.callbacks import AlignmentLossCallback
+from mitigate.discrepancies import DISCREPANCIES, get_discrepancy
+
+WEIGHT = 0.7
+
+
+class GradientRecorder(TrainerCallback):
+    """Keeps the gradients of the first optimizer step."""
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        if state.global_step == 0:
+            self.gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+class ExplicitTrainer(SFTTrainer):
+    """Adds the term to the loss by hand, the slow and obvious way: a second forward pass."""
+
+    discrepancy = staticmethod(get_discrepancy("mean"))
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        augmented = inputs.pop("augmented")
+        loss = super().compute_loss(model, dict(inputs), return_outputs, num_items_in_batch)
+        mask = inputs["attention_mask"]
+        hidden = model(input_ids=inputs["input_ids"], attention_mask=mask, output_hidden_states=True).hidden_states[-1]
+        pooled = torch.stack([row[keep.bool()].mean(dim=0) for row, keep in zip(hidden, mask, strict=True)])
+        term = self.discrepancy(pooled[~augmented], pooled[augmented])
+        return loss + WEIGHT * term / self.current_gradient_accumulation_steps
+
+
+def keep_provenance(collator):
+    def collate(rows):
+        flags = torch.tensor([row["augmented"] for row in rows])
+        return {**collator(rows), "augmented": flags}
+
+    return collate
+
+
+def gradients(model, tokenizer, dataset, *, callbacks=(), explicit=None, peft_config=None, **config):
+    recorder = GradientRecorder()
+    args = SFTConfig(
+        output_dir="out", report_to=[], max_steps=1, use_cpu=True, max_grad_norm=0, bf16=False, shuffle_dataset=False,
+        disable_tqdm=True, train_sampling_strategy="sequential", **{"per_device_train_batch_size": 8, "activation_checkpointing": False, **config},
+    )  # fmt: skip
+    kind = SFTTrainer
+    if explicit:
+        kind, args.remove_unused_columns = ExplicitTrainer, False
+        kind.discrepancy = staticmethod(get_discrepancy(explicit))
+    trainer = kind(
+        copy.deepcopy(model).double(),  # in float32 the two sums differ by more than 1e-5
+        args,
+        train_dataset=dataset,
+        processing_class=tokenizer,
+        callbacks=[*callbacks, recorder],
+        peft_config=peft_config,
+    )
+    if explicit:
+        trainer.data_collator = keep_provenance(trainer.data_collator)
+    trainer.train()
+    assert any(gradient.abs().max() > 0 for gradient in recorder.gradients.values())
+    return recorder.gradients
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], rtol=1e-5, atol=2e-8, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("name", DISCREPANCIES)
+@pytest.mark.parametrize(
+    "config",
+    [{}, {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}, {"activation_checkpointing": True}],
+    ids=["plain", "accumulation", "checkpointing"],
+)
+def test_gradients_equal_those_of_an_explicit_term(model, tokenizer, dataset, name, config):
+    callback = AlignmentLossCallback(weight=WEIGHT, discrepancy=name)
+    ours = gradients(model, tokenizer, dataset, callbacks=[callback], **config)
+    assert_same(ours, gradients(model, tokenizer, dataset, explicit=name, **config))
+
+
+def test_gradients_equal_those_of_an_explicit_term_with_lora(model, tokenizer, dataset):
+    # Both LoRA factors must be non-zero, else one of the two gradients vanishes.
+    lora = LoraConfig(target_modules=["q_proj", "v_proj"], r=2, init_lora_weights=False)
+    torch.manual_seed(0)
+    ours = gradients(model, tokenizer, dataset, callbacks=[AlignmentLossCallback(WEIGHT)], peft_config=lora)
+    torch.manual_seed(0)
+    assert_same(ours, gradients(model, tokenizer, dataset, explicit="mmd", peft_config=lora))
+    assert all("lora" in name for name in ours)
+
+
+def test_the_term_changes_the_gradients(model, tokenizer, dataset):
+    ours = gradients(model, tokenizer, dataset, callbacks=[AlignmentLossCallback(WEIGHT)])
+    without = gradients(model, tokenizer, dataset)
+    assert any(not torch.allclose(ours[name], without[name], rtol=1e-2) for name in ours)
