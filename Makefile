@@ -9,6 +9,7 @@ export WANDB_MODE
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+UNFINISHED := $(VENV)/.unfinished
 # The oldest Python has one home: pyproject.toml.
 MINOR := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\)".*/\1/p' pyproject.toml)
 
@@ -47,14 +48,16 @@ clean: ## delete the environment, caches and build files; results in outputs/ st
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch goes first, on its own: pip then takes the build of torch that suits this machine, and what depends on torch
-# finds it in place. The stamp is written last, so a set-up that failed is taken up again by the next call.
+# finds it in place. An environment that was begun here and not finished is begun anew; one that was there is used.
 $(STAMP): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, $(MINOR)))' || { \
-		echo "mitigate needs Python 3.$(MINOR) or newer, and PYTHON=$(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, $(MINOR)))' 2>/dev/null || { \
+		echo "mitigate needs Python 3.$(MINOR) or newer, but '$(PYTHON) --version' says: $$($(PYTHON) --version 2>&1)." \
 			"Name a newer one: make PYTHON=/path/to/python3 TARGET" >&2; exit 1; }
 	@echo "==> Setting up $(VENV) (once; some minutes, most of it torch)"
+	@test ! -f $(UNFINISHED) || rm -rf $(VENV)
+	@test -d $(VENV) || { mkdir -p $(VENV) && touch $(UNFINISHED); }
 	@rm -f $@
-	$(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@touch $@
+	@rm -f $(UNFINISHED) && touch $@
