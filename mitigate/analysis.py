@@ -1,0 +1,322 @@
+"""Analysis of a sweep: how much bias is inherited over the bias ratio, and what each mitigation takes off it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mitigate import stats
+from mitigate.cells import Sweep, read_cells
+from mitigate.stats import Interval
+
+# Slopes are reported as the change of the metric per +0.10 of the bias ratio.
+SLOPE_UNIT = 0.10
+_Values = dict[tuple[float, int], float]  # by bias ratio and seed
+
+
+@dataclass(frozen=True)
+class Point:
+    """
+    A metric of one arm at one bias ratio.
+
+    Args:
+        bias_ratio (`float`):
+            ρ, augmented rows over all rows.
+        interval (`Interval`):
+            Mean over seeds with its t interval.
+        values (`tuple[tuple[int, float], ...]`):
+            Seed and value of every model, in ascending order of the seed.
+    """
+
+    bias_ratio: float
+    interval: Interval
+    values: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """
+    A paired difference of two slopes with its test.
+
+    Args:
+        interval (`Interval`):
+            Mean over seeds of the difference, per +0.10 of ρ.
+        p (`float`):
+            Two-sided paired t test; NaN with fewer than two common seeds.
+        p_holm (`float`):
+            `p` after Holm's correction over all contrasts of the analysis.
+    """
+
+    interval: Interval
+    p: float
+    p_holm: float = math.nan
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    An arm beside the unmitigated arm of the same dose.
+
+    Args:
+        bias_ratio (`float`):
+            Largest ρ that both arms have; `removed` and `utility` are taken there.
+        slope (`Contrast`):
+            Slope without mitigation minus slope of the arm: above 0 if the arm inherits less.
+        removed (`Interval` or `None`):
+            Share of the inherited shift B(ρ) - B(0) that the arm removes, 1 for all of it, with Fieller's interval.
+            `None` where the shift without mitigation is not above 0 with its whole interval, as there is nothing of
+            which to take a share.
+        utility (`Interval`):
+            Utility of the arm minus utility without mitigation, paired by seed.
+        identical (`bool`):
+            Whether every model has the very bias and utility of its unmitigated partner: the mitigation never acted.
+    """
+
+    bias_ratio: float
+    slope: Contrast
+    removed: Interval | None
+    utility: Interval
+    identical: bool
+
+
+@dataclass(frozen=True)
+class Arm:
+    """
+    One curve over the bias ratio: a mitigation at a dose, with the shared models of ρ = 0 as its left end.
+
+    Args:
+        mitigation (`str`):
+            Name of the mitigation, `"none"` for no mitigation.
+        dose (`float`):
+            β, how biased the augmented rows are; 0 for the null arm.
+        curves (`Mapping[str, tuple[Point, ...]]`):
+            Points in ascending order of ρ, for each metric.
+        slope (`Interval`):
+            Inheritance slope of the bias, per +0.10 of ρ.
+        p (`float`):
+            Permutation test that bias does not depend on ρ; NaN if no seed has two ratios.
+        p_holm (`float`):
+            `p` after Holm's correction over all arms of the analysis.
+        p_floor (`float`):
+            Smallest `p` that a design with this number of ratios and seeds can reach.
+        comparison (`Comparison` or `None`):
+            The arm beside the unmitigated one of its dose; `None` if it is that one or there is none.
+        content (`Contrast` or `None`):
+            Slope of this unmitigated arm minus slope of the null arm: what the biased content adds to the effect of
+            synthetic text as such. `None` for other arms, and without a null arm.
+    """
+
+    mitigation: str
+    dose: float
+    curves: Mapping[str, tuple[Point, ...]]
+    slope: Interval
+    p: float
+    p_floor: float
+    p_holm: float = math.nan
+    comparison: Comparison | None = None
+    content: Contrast | None = None
+
+    @property
+    def is_null(self) -> bool:
+        """Whether the augmented rows carry no bias (β = 0)."""
+        return self.dose == 0
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """
+    What a sweep says.
+
+    Args:
+        arms (`tuple[Arm, ...]`):
+            Descending by dose, so that null arms come last; within a dose the baselines come first.
+        labels (`Mapping[str, str]`):
+            Human names of the metrics.
+        ratios (`tuple[float, ...]`):
+            All bias ratios, ascending, 0 first.
+        seeds (`tuple[int, ...]`):
+            All training seeds, ascending.
+        slope_family (`int`):
+            Number of slope tests that `p_holm` of the arms is corrected for.
+        contrast_family (`int`):
+            Number of tests that `p_holm` of the contrasts is corrected for.
+        records (`int`):
+            Number of records that were used.
+        excluded (`tuple[str, ...]`):
+            Cells whose record was not used, each with its reason.
+        missing (`tuple[str, ...]`):
+            Cells without any record, although another seed has one there.
+    """
+
+    arms: tuple[Arm, ...]
+    labels: Mapping[str, str]
+    ratios: tuple[float, ...]
+    seeds: tuple[int, ...]
+    slope_family: int
+    contrast_family: int
+    records: int
+    excluded: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def label(self, metric: str) -> str:
+        """Return the human name of a metric; a subgroup such as `"bias/Brazil"` is named after its metric."""
+        name, _, group = metric.partition("/")
+        return self.labels.get(metric) or self.labels.get(name, name) + (f" / {group}" if group else "")
+
+    def arm(self, mitigation: str, dose: float) -> Arm | None:
+        """Return the arm of a mitigation at a dose, `None` if the sweep has none."""
+        return next((arm for arm in self.arms if (arm.mitigation, arm.dose) == (mitigation, dose)), None)
+
+
+def analyse(records: Iterable[Mapping[str, Any]], *, labels: Mapping[str, str] | None = None) -> Analysis:
+    """
+    Analyse the records of a sweep over bias ratio ρ, dose β, mitigation and seed.
+
+    The unit is the training seed (see [`mitigate.stats`]). The models of ρ = 0 have no augmented rows, so they are the
+    left end of every arm. Slopes are tested by permutation within seeds, contrasts of slopes by paired t tests; each
+    of the two families is corrected by Holm's method.
+
+    Args:
+        records (`Iterable[Mapping[str, Any]]`):
+            One record per cell, as described in [`mitigate.cells.read_cells`]; `bias` is larger for more harm. Records
+            whose status is not `"done"` are counted but not used.
+        labels (`Mapping[str, str]`, *optional*):
+            Human names of the metrics, such as `{"bias": "TPR gap", "utility": "accuracy"}`; by default the metrics'
+            own names.
+
+    Returns:
+        `Analysis`: All arms with curves, slopes, tests and comparisons, whatever the order of the records.
+
+    Raises:
+        ValueError: If the records are malformed (see [`mitigate.cells.read_cells`]), if none is usable, if none has
+            ρ = 0, or if none has another ρ.
+    """
+    sweep = read_cells(records)
+    _check(sweep)
+    arms = {key: _arm(sweep, *key) for key in sweep.arms}
+    corrected, contrasts = _correct([_compare(arm, arms) for arm in arms.values()])
+    return Analysis(
+        arms=corrected,
+        labels=dict(labels or {}),
+        ratios=sweep.ratios,
+        seeds=sweep.seeds,
+        slope_family=sum(not math.isnan(arm.p) for arm in corrected),
+        contrast_family=contrasts,
+        records=len(sweep.metrics),
+        excluded=tuple(f"{cell} ({reason})" for cell, reason in sorted(sweep.excluded.items())),
+        missing=tuple(str(cell) for cell in sweep.missing()),
+    )
+
+
+def _check(sweep: Sweep) -> None:
+    if not sweep.metrics:
+        raise ValueError(
+            f"Nothing to analyse: of {len(sweep.excluded)} records none is finished with a finite bias and utility."
+        )
+    if sweep.ratios[0] != 0:
+        raise ValueError(
+            f"No finished record at bias ratio 0 (ratios: {', '.join(f'{ratio:g}' for ratio in sweep.ratios)}); "
+            "without models trained on real rows alone there is nothing to measure inheritance from."
+        )
+    if len(sweep.ratios) < 2:
+        raise ValueError(
+            "All finished records have bias ratio 0; a slope needs at least one more ratio, so add models trained "
+            "with augmented rows."
+        )
+
+
+def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
+    models = sweep.models(mitigation, dose)
+    names = {name for _, metrics in models for name in metrics} - {"bias", "utility"}
+    curves: dict[str, tuple[Point, ...]] = {}
+    for name in ["bias", "utility", *sorted(names)]:
+        points: dict[float, list[tuple[int, float]]] = {}
+        for cell, metrics in models:
+            if name in metrics:
+                points.setdefault(cell.bias_ratio, []).append((cell.seed, metrics[name]))
+        curves[name] = tuple(
+            Point(ratio, stats.mean_interval([value for _, value in values]), tuple(values))
+            for ratio, values in points.items()
+        )
+    ratios, bias, seeds = _columns(_values(curves["bias"]))
+    return Arm(
+        mitigation=mitigation,
+        dose=dose,
+        curves=curves,
+        slope=stats.inheritance_slope(ratios, bias, seeds).scaled(SLOPE_UNIT),
+        p=stats.slope_permutation_p(ratios, bias, seeds),
+        p_floor=stats.permutation_floor(ratios, seeds),
+    )
+
+
+def _values(points: Iterable[Point]) -> _Values:
+    return {(point.bias_ratio, seed): value for point in points for seed, value in point.values}
+
+
+def _columns(values: _Values) -> tuple[list[float], list[float], list[int]]:
+    return [ratio for ratio, _ in values], list(values.values()), [seed for _, seed in values]
+
+
+def _at(arm: Arm, metric: str, ratio: float) -> dict[int, float]:
+    return {seed: value for (at, seed), value in _values(arm.curves[metric]).items() if at == ratio}
+
+
+def _compare(arm: Arm, arms: Mapping[tuple[str, float], Arm]) -> Arm:
+    """Set the arm beside the unmitigated one of its dose, or an unmitigated one beside the null arm."""
+    none, null = arms.get(("none", arm.dose)), arms.get(("none", 0.0))
+    if arm.mitigation != "none":
+        return replace(arm, comparison=_comparison(none, arm)) if none else arm
+    return replace(arm, content=_contrast(arm, null)) if null and not arm.is_null else arm
+
+
+def _contrast(first: Arm, second: Arm) -> Contrast:
+    """Contrast the slopes over the ratios that both arms have in a seed, so that a missing cell does not tilt it."""
+    x, y = _values(first.curves["bias"]), _values(second.curves["bias"])
+    common = [key for key in x if key in y]
+    slopes = [stats.seed_slopes(*_columns({key: values[key] for key in common})) for values in (x, y)]
+    differences = [difference * SLOPE_UNIT for difference in stats.paired_differences(*slopes)]
+    return Contrast(stats.mean_interval(differences), stats.mean_p(differences))
+
+
+def _comparison(none: Arm, arm: Arm) -> Comparison | None:
+    ratio = max(
+        (r for r, _ in _values(arm.curves["bias"]).keys() & _values(none.curves["bias"]).keys() if r > 0), default=None
+    )
+    if ratio is None:
+        return None
+    utility = stats.paired_differences(_at(arm, "utility", ratio), _at(none, "utility", ratio))
+    partners = [(_values(arm.curves[name]), _values(none.curves[name])) for name in ("bias", "utility")]
+    return Comparison(
+        bias_ratio=ratio,
+        slope=_contrast(none, arm),
+        removed=_removed(none, arm, ratio),
+        utility=stats.mean_interval(utility),
+        identical=all(x[key] == y[key] for x, y in partners for key in x.keys() & y.keys()),
+    )
+
+
+def _removed(none: Arm, arm: Arm, ratio: float) -> Interval | None:
+    start, end, end_none = _at(none, "bias", 0.0), _at(arm, "bias", ratio), _at(none, "bias", ratio)
+    seeds = sorted(start.keys() & end.keys() & end_none.keys())
+    shifts = [end[seed] - start[seed] for seed in seeds]
+    shifts_none = [end_none[seed] - start[seed] for seed in seeds]
+    if not stats.mean_interval(shifts_none).low > 0:
+        return None
+    kept = stats.ratio_interval(shifts, shifts_none)
+    return Interval(1 - kept.estimate, 1 - kept.high, 1 - kept.low, kept.n)
+
+
+def _correct(arms: list[Arm]) -> tuple[tuple[Arm, ...], int]:
+    """Correct the tests of the two families; returns the arms and the size of the family of contrasts."""
+    contrasts = [arm.comparison.slope if arm.comparison else arm.content for arm in arms]
+    slope_ps = stats.holm([arm.p for arm in arms])
+    contrast_ps = stats.holm([contrast.p if contrast else math.nan for contrast in contrasts])
+    corrected = []
+    for arm, contrast, slope_p, contrast_p in zip(arms, contrasts, slope_ps, contrast_ps, strict=True):
+        tested = replace(contrast, p_holm=contrast_p) if contrast else None
+        comparison = replace(arm.comparison, slope=tested) if arm.comparison and tested else None
+        content = tested if arm.content else None
+        corrected.append(replace(arm, p_holm=slope_p, comparison=comparison, content=content))
+    return tuple(corrected), sum(not math.isnan(p) for p in contrast_ps)
