@@ -83,7 +83,6 @@ def load_lexicon(lexicon: str | Path | Lexicon | Iterable[str | Path | Lexicon])
         FileNotFoundError: If there is no such file.
 
     Example:
-
     ```python
     >>> from mitigate.lexicons import load_lexicon
 
@@ -93,9 +92,9 @@ def load_lexicon(lexicon: str | Path | Lexicon | Iterable[str | Path | Lexicon])
     ```
 
     Limits: the lists that come with the package are English, and no list is complete. In a corpus that you have put
-    in lower case, entries with a capital are not found; where you accept that `turkey` is then always the country, pass
-    `load_lexicon(word.lower() for word in load_lexicon("nationality").words)`. A misspelt name in an iterable cannot
-    be told from a word: look at `name`, which ends in `words` if there was one.
+    in lower case, entries with a capital are not found; where you accept that `turkey` is then always the country,
+    pass `load_lexicon(word.lower() for word in load_lexicon("nationality").words)`. A misspelt name in an iterable
+    cannot be told from a word: look at `name`, which ends in `words` if there was one.
     """
     if isinstance(lexicon, Lexicon):
         return lexicon
@@ -147,6 +146,6 @@ def _unknown_name(name: str) -> str:
     nearest = difflib.get_close_matches(name, available, n=1)
     hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
     return (
-        f"`lexicon` has no entry '{name}'; available: {', '.join(available)}.{hint} For words of your own pass a list of "
-        "them, a `Lexicon`, or the path of a text file (a `Path`, or a string that ends in `.txt`)."
+        f"`lexicon` has no entry '{name}'; available: {', '.join(available)}.{hint} For words of your own pass a "
+        "list of them, a `Lexicon`, or the path of a text file (a `Path`, or a string that ends in `.txt`)."
     )
