@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -169,12 +170,11 @@ def _token_reader(backend: Any) -> Callable[[str], bytes]:
     spaces = [part["replacement"] for part in parts if part["type"] == "Metaspace"]
     spaces += [part["pattern"].get("String") for part in parts if part["type"] == "Replace" and part["content"] == " "]
     if spaces:
-        return lambda token: _read_metaspace(token, spaces[0])
+        return partial(_read_metaspace, space=spaces[0])
     if isinstance(backend.model, models.WordPiece):
-        prefix = backend.model.continuing_subword_prefix
-        return lambda token: _read_word_piece(token, prefix)
+        return partial(_read_word_piece, prefix=backend.model.continuing_subword_prefix)
     if isinstance(backend.model, models.WordLevel):
-        return lambda token: f" {token}".encode()
+        return _read_word
     raise ValueError(
         f"`tokenizer` is of a kind that the matcher cannot read ({type(backend.model).__name__} with decoder steps: "
         f"{', '.join(sorted(kinds)) or 'none'}): nothing tells where its words begin. Use a byte-level, "
@@ -213,8 +213,12 @@ def _read_metaspace(token: str, space: str) -> bytes:
     return bytes([int(byte[1], 16)]) if byte else token.replace(space, " ").encode()
 
 
+def _read_word(token: str) -> bytes:
+    return f" {token}".encode()
+
+
 def _read_word_piece(token: str, prefix: str) -> bytes:
-    return (token.removeprefix(prefix) if token.startswith(prefix) else f" {token}").encode()
+    return token.removeprefix(prefix).encode() if token.startswith(prefix) else _read_word(token)
 
 
 def _pattern(lexicon: Lexicon, normalize: Callable[[str], str]) -> str:

@@ -66,7 +66,20 @@ def token_spans(words, offsets):
     return spans
 
 
-PIECES = [*WORDS, "SHE", "Her", "shell", "hers", "guinea", "GUINEA", "UNITED STATES", "united states", "the", "s", "Papua"]
+PIECES = [
+    *WORDS,
+    "SHE",
+    "Her",
+    "shell",
+    "hers",
+    "guinea",
+    "GUINEA",
+    "UNITED STATES",
+    "united states",
+    "the",
+    "s",
+    "Papua",
+]
 SEPARATORS = [" ", " ", " ", "", "-", "'", ",", ". ", "“", "”"]
 BEYOND_CORPUS = ["😀", "你好", "ß", "Ж", "\u00a0", "_", "(", "\n", "<0x41>", "7", "#", "  "]
 
@@ -213,9 +226,10 @@ def test_a_lower_casing_tokenizer_finds_names_in_any_case_but_no_acronyms():
     assert find("Türkiye the us", ("Türkiye", "US"), tokenizer) == ["turkiye"]
 
 
-def test_a_matcher_can_be_pickled_for_data_loader_workers():
-    ids = TOKENIZERS["byte_level_bpe"]("and she said").input_ids
-    matcher = MATCHERS["byte_level_bpe"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_matcher_can_be_pickled_for_data_loader_workers(kind):
+    ids = TOKENIZERS[kind]("He he").input_ids
+    matcher = WordMatcher(TOKENIZERS[kind], LEXICON)
     assert pickle.loads(pickle.dumps(matcher)).find(ids) == matcher.find(ids) != []
 
 
@@ -230,13 +244,17 @@ def test_finds_every_shipped_entry_in_its_own_text():
 
 
 def test_refuses_a_tokenizer_that_is_not_fast():
-    with pytest.raises(ValueError, match=r"`tokenizer` must be a fast one \(backed by .*\), got object\. Load it with"):
+    with pytest.raises(
+        ValueError, match=r"`tokenizer` must be a fast one \(backed by .*\), got object\. Load it with"
+    ):
         WordMatcher(object(), LEXICON)
 
 
 def test_refuses_a_tokenizer_that_hides_where_words_begin():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE({"a": 0}, [])))
-    with pytest.raises(ValueError, match=r"cannot read \(BPE with decoder steps: none\): nothing tells where its words"):
+    with pytest.raises(
+        ValueError, match=r"cannot read \(BPE with decoder steps: none\): nothing tells where its words"
+    ):
         WordMatcher(tokenizer, LEXICON)
 
 
