@@ -1,0 +1,223 @@
+"""The verdict: plain sentences whose words follow from the numbers of an analysis."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from mitigate.analysis import Analysis, Arm, Comparison, Contrast
+from mitigate.report.numbers import (
+    PERCENT_LEVEL,
+    Decimals,
+    bounds,
+    decimals,
+    number,
+    p_sentence,
+    share,
+    with_bounds,
+)
+from mitigate.stats import Interval
+
+ALPHA = 0.05
+FEW_SEEDS = 5
+NAMED = 5  # cells named in full in the sentence on what is absent
+Finding = Literal["detected", "suggested but not established", "not detected"]
+
+
+def verdict(analysis: Analysis) -> list[str]:
+    """
+    Say in plain sentences what an analysis shows and what it does not.
+
+    A slope or a difference of slopes is called detected only if its interval excludes 0 *and* its Holm-corrected p
+    value is at most 0.05, and suggested if only its interval does. What is not detected is never called absent.
+
+    Args:
+        analysis (`Analysis`):
+            As returned by [`mitigate.analysis.analyse`].
+
+    Returns:
+        `list[str]`: Inheritance without mitigation, the null arm, each mitigation, what weakens the evidence, and how
+        intervals and p values were taken.
+    """
+    places = decimals(analysis)
+    treated = [arm for arm in analysis.arms if not arm.is_null]
+    sentences = [_inheritance(analysis, arm, places) for arm in treated if arm.mitigation == "none"]
+    sentences += [_null(analysis, places)]
+    sentences += [_content(arm, places) for arm in treated if arm.content]
+    sentences += [_mitigation(analysis, arm, places) for arm in treated if arm.mitigation != "none"]
+    return [*sentences, *_warnings(analysis), _method(analysis)]
+
+
+def arm_name(arm: Arm) -> str:
+    """Name an arm for people: mask (β = 1), no mitigation (β = 1) or null arm (β = 0)."""
+    if arm.mitigation == "none" and arm.is_null:
+        return "null arm (β = 0)"
+    return f"{'no mitigation' if arm.mitigation == 'none' else arm.mitigation} (β = {arm.dose:g})"
+
+
+def finding(interval: Interval, p_holm: float) -> Finding:
+    """Grade an effect by its interval and its corrected p value."""
+    if not interval.excludes_zero:
+        return "not detected"
+    return "detected" if p_holm <= ALPHA else "suggested but not established"
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _size(interval: Interval, places: Decimals) -> str:
+    return f"{number(abs(interval.estimate), places.slope)} per +0.10 of bias ratio"
+
+
+def _signed(interval: Interval, places: Decimals) -> str:
+    return f"{number(interval.estimate, places.slope, sign=True)} per +0.10 of bias ratio"
+
+
+def _full_evidence(arm: Arm, places: Decimals) -> str:
+    return (
+        f"({PERCENT_LEVEL} interval {bounds(arm.slope, places.slope)}, {_count(arm.slope.n, 'seed')}, "
+        f"Holm-corrected permutation {p_sentence(arm.p_holm)})"
+    )
+
+
+def _contrast_evidence(contrast: Contrast, places: Decimals) -> str:
+    return f"({bounds(contrast.interval, places.slope)}, {p_sentence(contrast.p_holm)})"
+
+
+def _inheritance(analysis: Analysis, arm: Arm, places: Decimals) -> str:
+    gap, slope = analysis.label("bias"), arm.slope
+    if math.isnan(slope.low):
+        return (
+            f"Inheritance at β = {arm.dose:g} is not tested: without mitigation {_count(slope.n, 'seed')} gave a "
+            "slope, and an interval needs two."
+        )
+    grade = finding(slope, arm.p_holm)
+    if grade == "detected":
+        what, moves = ("Bias is inherited", "grows") if slope.estimate > 0 else ("Bias falls", "shrinks")
+        return (
+            f"{what} at β = {arm.dose:g}: without mitigation the {gap} {moves} by {_size(slope, places)} "
+            f"{_full_evidence(arm, places)}."
+        )
+    tail = "" if slope.excludes_zero else "; every slope inside the interval remains possible"
+    return (
+        f"Inheritance at β = {arm.dose:g} is {grade}: without mitigation the slope of the {gap} is "
+        f"{_signed(slope, places)} {_full_evidence(arm, places)}{tail}."
+    )
+
+
+def _null(analysis: Analysis, places: Decimals) -> str:
+    null = analysis.arm("none", 0.0)
+    if null is None:
+        return (
+            "There is no null arm (β = 0, no mitigation): growth over the bias ratio may come from synthetic text as "
+            "such and cannot be put down to its biased content."
+        )
+    if math.isnan(null.slope.low):
+        return f"The null arm (β = 0) is not tested: {_count(null.slope.n, 'seed')} gave a slope."
+    slope = (
+        f"the slope of the {analysis.label('bias')} is {_signed(null.slope, places)} {_full_evidence(null, places)}"
+    )
+    if null.slope.excludes_zero:
+        return (
+            f"The null arm is not flat: with augmented rows without bias (β = 0) {slope}, so growth over the bias "
+            "ratio cannot be put down to biased content alone."
+        )
+    return f"In the null arm a slope is not detected: with augmented rows without bias (β = 0) {slope}."
+
+
+def _content(arm: Arm, places: Decimals) -> str:
+    contrast = arm.content
+    if contrast is None or math.isnan(contrast.interval.low):
+        return f"The slope at β = {arm.dose:g} cannot be compared with the null arm's: too few common seeds."
+    grade, evidence = finding(contrast.interval, contrast.p_holm), _contrast_evidence(contrast, places)
+    towards = "above" if contrast.interval.estimate > 0 else "below"
+    return (
+        f"An effect of the biased content itself is {grade}: the slope at β = {arm.dose:g} lies "
+        f"{_size(contrast.interval, places)} {towards} the null arm's {evidence}."
+    )
+
+
+def _mitigation(analysis: Analysis, arm: Arm, places: Decimals) -> str:
+    comparison, name = arm.comparison, arm_name(arm)
+    if comparison is None:
+        return f"What {name} changes cannot be told: there is no unmitigated model of its dose at its bias ratios."
+    if comparison.identical:
+        return (
+            f"{name} changed nothing: every model has exactly the {analysis.label('bias')} and "
+            f"{analysis.label('utility')} of its unmitigated partner. Check that the mitigation acted."
+        )
+    if math.isnan(comparison.slope.interval.low):
+        return f"What {name} changes is not tested: {_count(comparison.slope.interval.n, 'seed')} shared with none."
+    clauses = [_effect(analysis, name, comparison, places), _own_slope(arm, places)]
+    return "; ".join([*clauses, _utility(analysis, comparison, places)]) + "."
+
+
+def _effect(analysis: Analysis, name: str, comparison: Comparison, places: Decimals) -> str:
+    contrast, gap, at = comparison.slope, analysis.label("bias"), f"at ρ = {comparison.bias_ratio:g}"
+    grade = finding(contrast.interval, contrast.p_holm)
+    less = contrast.interval.estimate > 0
+    change = (
+        f"its slope lies {_size(contrast.interval, places)} {'below' if less else 'above'} that of no mitigation "
+        f"{_contrast_evidence(contrast, places)}"
+    )
+    if grade != "detected":
+        return f"An effect of {name} on inheritance is {grade}: {change}"
+    if not less:
+        return f"{name} does harm: {change}"
+    if comparison.removed is None:
+        return f"{name} reduces inheritance: {change}; the share removed is undefined, as no growth is detected {at}"
+    overshoot = ", ending below the level of real rows alone" if comparison.removed.low > 1 else ""
+    return (
+        f"{name} reduces inheritance: {change}, which removes {share(comparison.removed)} of the inherited {gap} "
+        f"{at}{overshoot}"
+    )
+
+
+def _own_slope(arm: Arm, places: Decimals) -> str:
+    slope, grade = with_bounds(arm.slope, places.slope), finding(arm.slope, arm.p_holm)
+    if grade == "detected":
+        return f"bias {'is still inherited' if arm.slope.estimate > 0 else 'falls'} under it, slope {slope}"
+    return f"inheritance under it is {grade}, slope {slope}"
+
+
+def _utility(analysis: Analysis, comparison: Comparison, places: Decimals) -> str:
+    difference, name = comparison.utility, analysis.label("utility")
+    at = f"at ρ = {comparison.bias_ratio:g}"
+    if math.isnan(difference.low):
+        return f"the change of {name} {at} is not tested"
+    size = number(abs(difference.estimate), places.utility)
+    interval = bounds(difference, places.utility)
+    if not difference.excludes_zero:
+        return f"a change of {name} {at} is not detected {interval}"
+    return f"it {'costs' if difference.estimate < 0 else 'gains'} {size} {name} {at} {interval}"
+
+
+def _warnings(analysis: Analysis) -> list[str]:
+    warnings = []
+    seeds = min(point.interval.n for arm in analysis.arms for point in arm.curves["bias"])
+    if seeds < FEW_SEEDS:
+        warnings.append(
+            f"Few seeds: some points rest on {_count(seeds, 'seed')}, fewer than {FEW_SEEDS}; take every interval and "
+            "p value as provisional."
+        )
+    floor = min(1.0, max(arm.p_floor for arm in analysis.arms) * analysis.slope_family)
+    if floor > ALPHA:
+        warnings.append(
+            "Small design: with so few ratios and seeds the corrected permutation test cannot go below "
+            f"p = {floor:.2g}, however large the effect; add ratios or seeds."
+        )
+    absent = [*analysis.excluded, *(f"{cell} (missing)" for cell in analysis.missing)]
+    if absent:
+        named = "; ".join(absent[:NAMED]) + (f"; and {len(absent) - NAMED} more" if len(absent) > NAMED else "")
+        cells = _count(analysis.records + len(absent), "cell")
+        warnings.append(f"Incomplete sweep: {len(absent)} of {cells} are not in the analysis: {named}.")
+    return warnings
+
+
+def _method(analysis: Analysis) -> str:
+    return (
+        f"Brackets are {PERCENT_LEVEL} intervals over seeds. p values are corrected by Holm's method: permutation "
+        f"tests of {_count(analysis.slope_family, 'slope')}, paired t tests of "
+        f"{_count(analysis.contrast_family, 'difference')} of slopes."
+    )
