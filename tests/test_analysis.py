@@ -1,0 +1,215 @@
+import math
+import random
+
+import numpy as np
+import pytest
+
+from mitigate import stats
+from mitigate.analysis import analyse
+from mitigate.report.verdict import verdict
+from tests.sweeps import EFFECTS, LABELS, RATIOS, record, sweep
+
+
+def said(records, start):
+    """The one sentence of the verdict that begins so."""
+    sentences = [sentence for sentence in verdict(analyse(records, labels=LABELS)) if sentence.startswith(start)]
+    assert len(sentences) == 1, verdict(analyse(records, labels=LABELS))
+    return sentences[0]
+
+
+def bias_of(records, mitigation, dose, ratio):
+    return {
+        r["cell"]["seed"]: r["metrics"]["bias"]
+        for r in records
+        if (r["cell"]["mitigation"], r["cell"]["dose"], r["cell"]["bias_ratio"]) == (mitigation, dose, ratio)
+    }
+
+
+class TestAnalyse:
+    def test_arms_and_points(self):
+        analysis = analyse(sweep(subgroups=True), labels=LABELS)
+        assert [(arm.mitigation, arm.dose) for arm in analysis.arms] == [
+            ("none", 1.0), ("drop", 1.0), ("mask", 1.0), ("none", 0.0), ("drop", 0.0), ("mask", 0.0),
+        ]  # fmt: skip
+        assert analysis.ratios == RATIOS
+        assert analysis.seeds == (0, 1, 2, 3, 4)
+        assert (analysis.slope_family, analysis.contrast_family) == (6, 5)
+        for arm in analysis.arms:
+            assert list(arm.curves) == ["bias", "utility", "bias/Brazil", "bias/Iran"]
+            assert [point.bias_ratio for point in arm.curves["bias"]] == list(RATIOS)
+            assert arm.curves["bias"][0] == analysis.arms[0].curves["bias"][0]
+        assert analysis.label("bias/Brazil") == "TPR gap / Brazil"
+        assert analysis.label("other") == "other"
+
+    def test_numbers_against_a_direct_computation(self):
+        records = sweep()
+        analysis = analyse(records)
+        mask, none = analysis.arm("mask", 1.0), analysis.arm("none", 1.0)
+        start, end, end_none = (
+            bias_of(records, *place) for place in [("none", 0.0, 0.0), ("mask", 1.0, 0.75), ("none", 1.0, 0.75)]
+        )
+        mean = {name: np.mean(list(values.values())) for name, values in [("0", start), ("m", end), ("n", end_none)]}
+        assert mask.comparison.removed.estimate == pytest.approx(1 - (mean["m"] - mean["0"]) / (mean["n"] - mean["0"]))
+        assert mask.comparison.bias_ratio == 0.75
+        slopes = []
+        for mitigation in ("none", "mask"):
+            places = [("none", 0.0, 0.0), *((mitigation, 1.0, ratio) for ratio in RATIOS[1:])]
+            curve = [bias_of(records, *place) for place in places]
+            slopes.append([np.polyfit(RATIOS, [at[seed] for at in curve], 1)[0] / 10 for seed in range(5)])
+        assert none.slope.estimate == pytest.approx(np.mean(slopes[0]))
+        expected = stats.mean_interval([a - b for a, b in zip(*slopes, strict=True)])
+        assert mask.comparison.slope.interval.low == pytest.approx(expected.low)
+        assert none.slope.estimate == pytest.approx(0.01, abs=0.001)
+        assert none.p_holm >= none.p
+
+    def test_the_order_of_records_is_no_matter(self):
+        records = sweep()
+        shuffled = random.Random(0).sample(records, len(records))
+        assert analyse(records) == analyse(shuffled)
+
+    def test_removed_is_undefined_without_a_shift(self):
+        for slope in (0.0, -0.1):  # nothing inherited; bias falls
+            effects = {"none": (slope, 0.0), "mask": (0.0, 0.0)}
+            assert analyse(sweep(effects, doses=(1.0,))).arm("mask", 1.0).comparison.removed is None
+
+    def test_a_missing_cell_does_not_tilt_the_contrast(self):
+        """On a bent curve, slopes over different ratios differ though the arms are the same."""
+        records = [
+            record(
+                ratio, m if ratio else "none", 1.0 if ratio else 0.0, seed, bias=0.1 * ratio**3 + 0.01 * seed * ratio
+            )
+            for seed in range(5)
+            for ratio in RATIOS
+            for m in (("none", "mask") if ratio else ("none",))
+        ]
+        del records[-1]  # mask, ρ = 0.75, seed 4
+        assert analyse(records).arm("mask", 1.0).comparison.slope.interval.estimate == 0
+
+    def test_records_that_cannot_be_used_are_counted(self):
+        records = sweep()
+        records[1]["status"] = "failed"
+        records[2]["metrics"]["bias"] = math.nan
+        cell = records.pop(3)["cell"]
+        analysis = analyse(records)
+        assert [text.rsplit("(")[1] for text in analysis.excluded] == ["bias not finite)", "failed)"]
+        assert analysis.missing == (
+            f"{cell['mitigation']}, β = {cell['dose']:g}, ρ = {cell['bias_ratio']:g}, seed {cell['seed']}",
+        )
+        assert analysis.records == len(records) - 2
+
+    def test_a_further_metric_that_is_not_finite_is_left_out(self):
+        records = [*sweep(), record(0.9, "none", 1.0, 0, extra=math.inf, words="x", flag=True)]
+        assert set(analyse(records).arms[0].curves) == {"bias", "utility"}
+
+    def test_ratios_that_differ_by_rounding_are_one(self):
+        records = [record(0.0), record(0.1 + 0.2, "none", 1.0), record(0.0, seed=1), record(0.3, "none", 1.0, 1)]
+        assert analyse(records).ratios == (0.0, 0.3)
+
+    @pytest.mark.parametrize(
+        ("records", "message"),
+        [
+            ([], "of 0 records none is finished"),
+            ([record(0.0, status="failed")], "of 1 records none is finished"),
+            ([record(0.5, "none", 1.0)], r"No finished record at bias ratio 0 \(ratios: 0.5\)"),
+            ([record(0.0)], "All finished records have bias ratio 0"),
+            ([record(0.0), record(0.0)], r"Two records of the cell \(ρ = 0, seed 0\)"),
+            ([record(0.0, "mask")], 'has mitigation "mask" and dose 0'),
+            ([{"cell": {"seed": 1}}], "lacks dose, mitigation, bias_ratio; it has: seed"),
+            ([{"cell": record(0.0)["cell"], "status": "done", "metrics": {"utility": 1}}], "no metric bias; it has"),
+        ],
+    )  # fmt: skip
+    def test_errors(self, records, message):
+        with pytest.raises(ValueError, match=message):
+            analyse(records)
+
+
+class TestVerdict:
+    def test_inherited(self):
+        sentence = said(sweep(), "Bias is inherited at β = 1: without mitigation the TPR gap grows by 0.0")
+        assert "per +0.10 of bias ratio (95% interval [0.0" in sentence
+        assert "5 seeds, Holm-corrected permutation p " in sentence
+
+    def test_bias_that_falls(self):
+        assert "shrinks by" in said(sweep({"none": (-0.1, 0.0)}), "Bias falls at β = 1")
+
+    def test_not_detected(self):
+        sentence = said(sweep({"none": (0.0, 0.0)}, noise=0.01), "Inheritance at β = 1 is not detected")
+        assert sentence.endswith("every slope inside the interval remains possible.")
+        assert "no effect" not in sentence
+
+    def test_suggested_and_small_design(self):
+        records = sweep(seeds=3, ratios=(0.0, 0.5), noise=0.0005)
+        assert "Holm-corrected permutation p = 1.000" in said(
+            records, "Inheritance at β = 1 is suggested but not established"
+        )
+        assert "cannot go below p = 1," in said(records, "Small design")
+        assert "3 seeds, fewer than 5" in said(records, "Few seeds")
+
+    def test_one_seed_claims_nothing(self):
+        records = sweep(seeds=1)
+        said(records, "Inheritance at β = 1 is not tested: without mitigation 1 seed gave a slope")
+        said(records, "The null arm (β = 0) is not tested: 1 seed gave a slope")
+        said(records, "What mask (β = 1) changes is not tested")
+        said(records, "The slope at β = 1 cannot be compared")
+
+    def test_null_arm(self):
+        said(sweep(), "In the null arm a slope is not detected")
+        said(sweep(), "An effect of the biased content itself is detected: the slope at β = 1 lies")
+        tilted = sweep(null=0.1)
+        assert "cannot be put down to biased content alone" in said(tilted, "The null arm is not flat")
+        same = sweep({"none": (0.0, 0.0)}, null=0.1)
+        said(same, "An effect of the biased content itself is not detected")
+        said(sweep(doses=(1.0,)), "There is no null arm")
+
+    def test_mitigation_that_helps(self):
+        sentence = said(sweep(), "mask (β = 1) reduces inheritance: its slope lies")
+        assert "below that of no mitigation" in sentence
+        assert "%] of the inherited TPR gap at ρ = 0.75" in sentence
+        assert "bias is still inherited under it" in sentence
+        assert "a change of accuracy at ρ = 0.75 is not detected" in sentence
+
+    def test_mitigation_that_costs(self):
+        sentence = said(sweep(), "drop (β = 1) reduces inheritance")
+        assert "inheritance under it is not detected" in sentence
+        assert "it costs 0.0" in sentence
+        assert "gains" in said(sweep({**EFFECTS, "drop": (0.0, 0.08)}), "drop (β = 1)")
+
+    def test_mitigation_that_overshoots(self):
+        sentence = said(sweep({**EFFECTS, "mask": (-0.1, 0.0)}), "mask (β = 1) reduces inheritance")
+        assert "ending below the level of real rows alone; bias falls under it" in sentence
+
+    def test_mitigation_without_effect(self):
+        assert "not detected" in said(sweep({**EFFECTS, "mask": (0.1, -0.02)}), "An effect of mask (β = 1)")
+
+    def test_mitigation_that_harms(self):
+        assert "above that of no mitigation" in said(sweep({**EFFECTS, "mask": (0.2, 0.0)}), "mask (β = 1) does harm")
+
+    def test_mitigation_that_never_acted(self):
+        records = [r for r in sweep() if r["cell"]["mitigation"] == "none"]
+        copies = [
+            record(r["cell"]["bias_ratio"], "mask", 1.0, r["cell"]["seed"], **r["metrics"])
+            for r in records
+            if r["cell"]["dose"] == 1
+        ]
+        said([*records, *copies], "mask (β = 1) changed nothing: every model has exactly the TPR gap and accuracy")
+
+    def test_share_removed_may_be_undefined(self):
+        sentence = said(sweep({"none": (0.0, 0.0), "mask": (-0.1, 0.0)}), "mask (β = 1) reduces inheritance")
+        assert "the share removed is undefined, as no growth is detected at ρ = 0.75" in sentence
+
+    def test_without_the_unmitigated_arm(self):
+        records = [r for r in sweep() if r["cell"]["bias_ratio"] == 0 or r["cell"]["mitigation"] == "mask"]
+        said(records, "What mask (β = 1) changes cannot be told")
+
+    def test_incomplete_sweep(self):
+        records = sweep()
+        for r in records[1:8]:
+            r["status"] = "failed"
+        sentence = said(records, "Incomplete sweep: 7 of 95 cells are not in the analysis: ")
+        assert sentence.count("(failed)") == 5
+        assert sentence.endswith("; and 2 more.")
+
+    def test_complete_sweeps_of_five_seeds_warn_of_nothing(self):
+        sentences = verdict(analyse(sweep()))
+        assert not [s for s in sentences if s.startswith(("Few seeds", "Small design", "Incomplete"))]
+        assert "permutation tests of 6 slopes, paired t tests of 5 differences" in sentences[-1]
