@@ -29,8 +29,13 @@ class TestAnalyse:
     def test_arms_and_points(self):
         analysis = analyse(sweep(subgroups=True), labels=LABELS)
         assert [(arm.mitigation, arm.dose) for arm in analysis.arms] == [
-            ("none", 1.0), ("drop", 1.0), ("mask", 1.0), ("none", 0.0), ("drop", 0.0), ("mask", 0.0),
-        ]  # fmt: skip
+            ("none", 1.0),
+            ("drop", 1.0),
+            ("mask", 1.0),
+            ("none", 0.0),
+            ("drop", 0.0),
+            ("mask", 0.0),
+        ]
         assert analysis.ratios == RATIOS
         assert analysis.seeds == (0, 1, 2, 3, 4)
         assert (analysis.slope_family, analysis.contrast_family) == (6, 5)
@@ -117,7 +122,7 @@ class TestAnalyse:
             ([{"cell": {"seed": 1}}], "lacks dose, mitigation, bias_ratio; it has: seed"),
             ([{"cell": record(0.0)["cell"], "status": "done", "metrics": {"utility": 1}}], "no metric bias; it has"),
         ],
-    )  # fmt: skip
+    )
     def test_errors(self, records, message):
         with pytest.raises(ValueError, match=message):
             analyse(records)
