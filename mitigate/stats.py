@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as distributions  # type: ignore[import-untyped]
-from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
+from scipy import stats as distributions
+from statsmodels.stats.multitest import multipletests
 
 LEVEL = 0.95
 PERMUTATIONS = 9999
@@ -168,7 +168,8 @@ def slope_permutation_p(
 
     The statistic is the mean slope of [`inheritance_slope`]; values are permuted over the ratios within each seed,
     which keeps the differences between seeds. \\( p = (1 + \#\text{extreme}) / (1 + P) \\) never is 0 (Phipson &
-    Smyth 2010, Eq. 2). The null hypothesis is the sharp one: slopes that differ by seed but average to 0 violate it.
+    Smyth 2010, Eq. 2). The null hypothesis is the sharp one: slopes that differ by seed but average to 0 violate it,
+    and are rejected far more often than the level says. For a claim on the mean slope ask [`inheritance_slope`] too.
 
     Args:
         ratios (`Sequence[float]` of length `n`):

@@ -162,6 +162,7 @@ class TestFigure:
         svg = figure(analysis, panels=("bias",), standalone=False)
         assert svg.startswith('<svg role="img" aria-label="bias over the bias ratio"')
         assert "currentColor" in svg
+        assert "#ffffff" not in svg  # a white ground would show on a dark page
         assert "http" not in svg
         known = set(re.findall(r' id="([^"]+)"', svg))
         assert set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg)) <= known

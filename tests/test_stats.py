@@ -187,6 +187,14 @@ def test_false_alarms_under_the_null():
     assert 0.022 <= rejected <= 0.078
 
 
+def test_slopes_that_average_to_zero_need_the_interval():
+    """Seeds of differing slopes break the sharp null of the permutation test; the t interval over seeds holds."""
+    generator = np.random.default_rng(0)
+    data = [design(generator.normal(size=5), noise=0.15, rng=i) for i in range(300)]
+    assert np.mean([slope_permutation_p(*rows, permutations=199) <= 0.05 for rows in data]) > 0.15
+    assert np.mean([inheritance_slope(*rows).excludes_zero for rows in data]) < 0.09
+
+
 @pytest.mark.parametrize(
     ("ratios", "n", "floor"), [((0.0, 0.5), 5, 2 / 32), ((0.0, 0.4, 0.8), 2, 2 / 36), ((0.0, 0.1, 0.8), 2, 1 / 36)]
 )

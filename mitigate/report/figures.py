@@ -32,6 +32,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "text.color": INK,
+    "axes.facecolor": "none",
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
     "axes.linewidth": 0.8,
@@ -156,7 +157,7 @@ def _curve_name(arm: Arm) -> str:
 def _label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
     """Write each curve's name at its right end, moved apart where two would overlap."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    x = max(end[0] for end in ends) + (right - left) * 0.025
+    x = max(end[0] for end in ends) + (right - left) * 0.035
     ends = sorted(ends, key=lambda end: (end[1], end[2]))
     heights = _spread([end[1] for end in ends], gap=(high - low) * 0.062)
     for (_, _, name, colour), height in zip(ends, heights, strict=True):

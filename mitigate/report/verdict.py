@@ -100,8 +100,9 @@ def _inheritance(analysis: Analysis, arm: Arm, places: Decimals) -> str:
             f"{_full_evidence(arm, places)}."
         )
     tail = "" if slope.excludes_zero else "; every slope inside the interval remains possible"
+    what = "A fall of bias" if slope.high < 0 else "Inheritance"
     return (
-        f"Inheritance at β = {arm.dose:g} is {grade}: without mitigation the slope of the {gap} is "
+        f"{what} at β = {arm.dose:g} is {grade}: without mitigation the slope of the {gap} is "
         f"{_signed(slope, places)} {_full_evidence(arm, places)}{tail}."
     )
 
@@ -178,7 +179,7 @@ def _own_slope(arm: Arm, places: Decimals) -> str:
     slope, grade = with_bounds(arm.slope, places.slope), finding(arm.slope, arm.p_holm)
     if grade == "detected":
         return f"bias {'is still inherited' if arm.slope.estimate > 0 else 'falls'} under it, slope {slope}"
-    return f"inheritance under it is {grade}, slope {slope}"
+    return f"its own slope, {slope}, is {grade}"
 
 
 def _utility(analysis: Analysis, comparison: Comparison, places: Decimals) -> str:
@@ -201,7 +202,8 @@ def _warnings(analysis: Analysis) -> list[str]:
             f"Few seeds: some points rest on {_count(seeds, 'seed')}, fewer than {FEW_SEEDS}; take every interval and "
             "p value as provisional."
         )
-    floor = min(1.0, max(arm.p_floor for arm in analysis.arms) * analysis.slope_family)
+    # Holm multiplies the smallest p by the size of the family and lets no other corrected p fall below that.
+    floor = min(1.0, min(arm.p_floor for arm in analysis.arms) * analysis.slope_family)
     if floor > ALPHA:
         warnings.append(
             "Small design: with so few ratios and seeds the corrected permutation test cannot go below "
@@ -211,7 +213,7 @@ def _warnings(analysis: Analysis) -> list[str]:
     if absent:
         named = "; ".join(absent[:NAMED]) + (f"; and {len(absent) - NAMED} more" if len(absent) > NAMED else "")
         cells = _count(analysis.records + len(absent), "cell")
-        warnings.append(f"Incomplete sweep: {len(absent)} of {cells} are not in the analysis: {named}.")
+        warnings.append(f"Incomplete sweep: {len(absent)} of {cells} left out of the analysis: {named}.")
     return warnings
 
 
