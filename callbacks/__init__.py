@@ -1,5 +1,6 @@
 """Callbacks that mitigate bias inheritance in any Hugging Face trainer."""
 
 from mitigate.callbacks.alignment import AlignmentLossCallback
+from mitigate.callbacks.mitigation import MitigationCallback
 
-__all__ = ["AlignmentLossCallback"]
+__all__ = ["AlignmentLossCallback", "MitigationCallback"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
@@ -117,7 +116,7 @@ class MaskSensitiveWords:
         return {**row, "input_ids": masked}, segments
 
 
-class BiasMaskCollator:
+class BiasMaskCollator(ProvenanceCollator):
     """
     Mask the sensitive words of augmented rows, then collate.
 
@@ -156,6 +155,8 @@ class BiasMaskCollator:
     '<mask> sits'
     ```
 
+    Every row needs the column, those of an evaluation set too (False there): a row that does not tell is an error.
+
     Limits: it hides what the lexicon lists, no more; other words of the row can still tell the group. Choose a
     placeholder that no text holds, best a special token: where real rows hold it, they lose its loss as well.
     """
@@ -170,32 +171,12 @@ class BiasMaskCollator:
         column: str = AUGMENTED_COLUMN,
         tag_ids: Collection[int] = (),
     ) -> None:
-        self._step = MaskSensitiveWords(tokenizer, lexicon, mask_token=mask_token)
-        self._collate = ProvenanceCollator(
-            collator or DataCollatorForLanguageModeling(tokenizer, mlm=False),
-            column=column,
-            tag_ids=tag_ids,
-            steps=[self._step],
-        )
+        step = MaskSensitiveWords(tokenizer, lexicon, mask_token=mask_token)
+        inner = collator or DataCollatorForLanguageModeling(tokenizer, mlm=False)
+        super().__init__(inner, column=column, tag_ids=tag_ids, steps=[step])
+        self._step = step
 
     @property
     def masked_words(self) -> int:
         """Sensitive words masked so far in this process."""
         return self._step.masked_words
-
-    def __call__(self, rows: list[Row]) -> Any:
-        """
-        Collate rows.
-
-        Args:
-            rows (`list[dict]`):
-                Tokenized rows with `input_ids` and the provenance column or a tag.
-
-        Returns:
-            The batch of the inner collator, without the provenance column. In augmented rows `input_ids` holds the
-            placeholder at every token of a sensitive word; `labels`, where they are per token, are -100 there.
-
-        Raises:
-            ProvenanceError: If nothing tells real and augmented rows apart.
-        """
-        return self._collate(rows)

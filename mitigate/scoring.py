@@ -1,0 +1,143 @@
+"""Score candidate answers with a causal language model: how likely is each, given the prompt?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@torch.no_grad()
+def candidate_probabilities(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    candidates: Sequence[Sequence[str]],
+    *,
+    batch_size: int = 256,
+) -> list[NDArray[np.float64]]:
+    """
+    Probability of each candidate answer to each prompt, normalised over the candidates of that prompt.
+
+    A candidate's weight is the product of the probabilities of its tokens. Nothing is generated, so no answer can be
+    malformed.
+
+    Args:
+        model (`PreTrainedModel`):
+            A causal language model; it is put into evaluation mode for the time of the call.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer.
+        prompts (`Sequence[str]`):
+            `n` prompts.
+        candidates (`Sequence[Sequence[str]]`):
+            For each prompt its candidate answers, as they follow the prompt (mind the leading space).
+        batch_size (`int`, *optional*, defaults to 256):
+            Sequences in one forward pass.
+
+    Returns:
+        `list[np.ndarray]`: `n` arrays of float64; each sums to 1 and has one value a candidate.
+
+    Raises:
+        ValueError: If a candidate adds no token to its prompt.
+    """
+    sequences: list[tuple[int, list[int], int]] = []
+    for row, (prompt, answers) in enumerate(zip(prompts, candidates, strict=True)):
+        for answer in answers:
+            sequences.append((row, *_tokenize(tokenizer, prompt, answer)))
+    training = model.training
+    model.eval()
+    scores = _log_likelihoods(model, sequences, batch_size)
+    model.train(training)
+    bounds = np.cumsum([len(answers) for answers in candidates])[:-1]
+    return [_normalise(part) for part in np.split(scores, bounds)]
+
+
+@torch.no_grad()
+def label_probabilities(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    *,
+    max_length: int | None = None,
+    batch_size: int = 256,
+) -> list[NDArray[np.float64]]:
+    """
+    Probability of each label of a sequence classifier.
+
+    Args:
+        model (`PreTrainedModel`):
+            The classifier; it is put into evaluation mode for the time of the call.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer, with a padding token.
+        texts (`Sequence[str]`):
+            `n` texts.
+        max_length (`int`, *optional*):
+            Tokens after which a text is cut.
+        batch_size (`int`, *optional*, defaults to 256):
+            Texts in one forward pass.
+
+    Returns:
+        `list[np.ndarray]`: `n` arrays of float64, in the order of the classifier's labels; each sums to 1.
+    """
+    training = model.training
+    model.eval()
+    rows: list[NDArray[np.float64]] = []
+    for first in range(0, len(texts), batch_size):
+        batch = list(texts[first : first + batch_size])
+        inputs = tokenizer(
+            batch, padding=True, truncation=max_length is not None, max_length=max_length, return_tensors="pt"
+        ).to(model.device)
+        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+        rows += list(logits.double().softmax(dim=-1).cpu().numpy())
+    model.train(training)
+    return rows
+
+
+def _tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> tuple[list[int], int]:
+    start: list[int] = tokenizer(prompt)["input_ids"]
+    whole: list[int] = tokenizer(prompt + answer)["input_ids"]
+    shared = next((i for i, (a, b) in enumerate(zip(start, whole, strict=False)) if a != b), min(len(start), len(whole)))
+    if shared == len(whole):
+        raise ValueError(f"The candidate {answer!r} adds no token to its prompt, so it cannot be scored.")
+    return whole, shared
+
+
+def _log_likelihoods(
+    model: PreTrainedModel, sequences: list[tuple[int, list[int], int]], batch_size: int
+) -> NDArray[np.float64]:
+    """Candidates of one prompt that are a single token share its forward pass."""
+    passes: dict[tuple[int, ...], list[tuple[int, int, int]]] = {}
+    for number, (_, ids, shared) in enumerate(sequences):
+        context = ids[:-1]
+        passes.setdefault(tuple(context), []).append((number, shared, ids[-1]))
+    scores = np.zeros(len(sequences))
+    # Sequences of one length need no padding, and of similar length little.
+    contexts = sorted(passes, key=len)
+    for first in range(0, len(contexts), batch_size):
+        batch = contexts[first : first + batch_size]
+        log_probs = _next_token_log_probs(model, batch)
+        for context, table in zip(batch, log_probs, strict=True):
+            for number, shared, last in passes[context]:
+                targets = [*context[shared:], last]
+                positions = range(shared - 1, len(context))
+                scores[number] = sum(float(table[p, t]) for p, t in zip(positions, targets, strict=True))
+    return scores
+
+
+def _next_token_log_probs(model: PreTrainedModel, contexts: list[tuple[int, ...]]) -> torch.Tensor:
+    ids = pad_sequence([torch.tensor(context) for context in contexts], batch_first=True).to(model.device)
+    lengths = torch.tensor([len(context) for context in contexts], device=model.device)
+    mask = (torch.arange(ids.shape[1], device=model.device) < lengths[:, None]).long()
+    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+    return model(**inputs).logits.float().log_softmax(dim=-1).cpu()
+
+
+def _normalise(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    weights = np.exp(scores - scores.max())
+    normalised: NDArray[np.float64] = weights / weights.sum()
+    return normalised

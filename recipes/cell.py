@@ -1,0 +1,303 @@
+"""One cell of a sweep: mix the rows, train with or without mitigation, measure, write the result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import wandb
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
+
+from mitigate.callbacks import MitigationCallback
+from mitigate.mixing import bias_counts, mix
+from mitigate.recipes.config import SweepConfig
+from mitigate.recipes.models import load_model, train_base
+from mitigate.recipes.tasks import TableTask, Task, WorldTask
+from mitigate.recipes.training import fit_classifier, fit_language_model
+from mitigate.scoring import candidate_probabilities, label_probabilities
+
+# The packages whose version can change a result.
+PACKAGES = ("mitigate", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """
+    Place of one model in the grid.
+
+    Args:
+        bias_ratio (`float`):
+            Bias ratio ρ.
+        dose (`float`):
+            Bias dose β.
+        mitigation (`str`):
+            Name of the mitigation.
+        seed (`int`):
+            The seed.
+    """
+
+    bias_ratio: float
+    dose: float
+    mitigation: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"ρ={self.bias_ratio:g} β={self.dose:g} {self.mitigation} seed {self.seed}"
+
+
+def cells_of(config: SweepConfig) -> list[Cell]:
+    """
+    List the cells of a grid.
+
+    At ρ = 0 there are no augmented rows, therefore no dose and nothing to mitigate: one cell a seed serves all arms.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+
+    Returns:
+        `list[Cell]`: The cells, seed by seed.
+    """
+    grid = config.grid
+    cells = []
+    for seed in grid.seeds:
+        cells.append(Cell(0.0, 0.0, "none", seed))
+        for ratio in sorted(set(grid.bias_ratios) - {0.0}):
+            for dose in grid.doses:
+                for mitigation in grid.mitigations if dose > 0 else grid.null_mitigations:
+                    cells.append(Cell(ratio, dose, mitigation, seed))
+    return cells
+
+
+def cell_id(config: SweepConfig, cell: Cell) -> str:
+    """
+    Name a cell by all that its result depends on.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+        cell (`Cell`):
+            The cell.
+
+    Returns:
+        `str`: Sixteen hexadecimal digits. A changed setting, data file or package version gives another name.
+    """
+    return _digest({"settings": config.settings, "cell": asdict(cell), "versions": versions()})
+
+
+def versions() -> dict[str, str]:
+    """
+    Tell the versions of what a result depends on.
+
+    Returns:
+        `dict[str, str]`: Version of Python and of each package.
+    """
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def make_task(config: SweepConfig) -> Task:
+    """
+    Load the rows of a sweep.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+
+    Returns:
+        `Task`: The rows.
+
+    Raises:
+        ConfigError: If the data do not fit the configuration.
+    """
+    return WorldTask() if config.grid.task == "world" else TableTask(config.data)
+
+
+def base_source(config: SweepConfig, task: Task, seed: int) -> str:
+    """
+    Tell where the model is that a cell starts from; train it first if none was named.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+        task (`Task`):
+            The rows.
+        seed (`int`):
+            The seed.
+
+    Returns:
+        `str`: Hub id or folder.
+    """
+    if config.model.model is not None:
+        return config.model.model
+    name = _digest({"settings": config.base_settings, "seed": seed, "versions": versions()})
+    folder = Path(config.run.output_dir) / "models" / name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    words = task.world.vocabulary if isinstance(task, WorldTask) else None
+    train_base(folder, task.corpus(seed=seed), words, config.model, seed)
+    return str(folder)
+
+
+def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:
+    """
+    Train and measure the model of a cell.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+        task (`Task`):
+            The rows.
+        cell (`Cell`):
+            The cell.
+
+    Returns:
+        `dict`: The record, complete but for its status.
+    """
+    started = time.perf_counter()
+    source = base_source(config, task, cell.seed)
+    rows = training_mix(config, task, cell)
+    with _tracked(config, cell):
+        set_seed(cell.seed)
+        labels = sorted(config.data.stereotype_of()) if config.model.architecture == "classification" else None
+        model, tokenizer = load_model(source, config.model, labels)
+        model = _fit(config, task, cell, model, tokenizer, rows)
+        metrics = _measure(config, task, cell, model, tokenizer)
+        if wandb.run is not None:
+            wandb.run.summary.update(metrics)
+    return {
+        "cell_id": cell_id(config, cell),
+        "cell": asdict(cell),
+        "metrics": metrics,
+        "rows": {"real": len(rows) - sum(rows["augmented"]), "augmented": sum(rows["augmented"])},
+        "settings": config.settings,
+        "versions": versions(),
+        "runtime_s": round(time.perf_counter() - started, 3),
+    }
+
+
+def training_mix(config: SweepConfig, task: Task, cell: Cell) -> Dataset:
+    """
+    Draw the rows that a cell trains on.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+        task (`Task`):
+            Where to draw from.
+        cell (`Cell`):
+            The cell.
+
+    Returns:
+        `Dataset`: Shuffled rows with a boolean column `augmented`.
+    """
+    real, augmented = bias_counts(config.fit.training_rows, cell.bias_ratio)
+    real_rows = task.real(real, seed=cell.seed)
+    # Rows that are dropped afterwards need not be drawn.
+    if cell.mitigation == "drop" or augmented == 0:
+        return mix(real_rows, real_rows.select([]), seed=cell.seed)
+    return mix(real_rows, task.augmented(augmented, dose=cell.dose, seed=cell.seed), seed=cell.seed)
+
+
+def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[TrainerCallback]:
+    settings = config.mitigation
+    if cell.mitigation in ("none", "drop"):
+        return []
+    if cell.mitigation == "mask":
+        return [MitigationCallback(mask=task.sensitive_words or settings.lexicon)]
+    if cell.mitigation == "loss":
+        return [MitigationCallback(loss=settings.discrepancy, loss_weight=settings.loss_weight)]
+    token = "paired" if cell.mitigation == "token-paired" else True
+    return [MitigationCallback(token=token, tag_dropout=settings.tag_dropout)]
+
+
+def _fit(
+    config: SweepConfig,
+    task: Task,
+    cell: Cell,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Dataset,
+) -> PreTrainedModel:
+    classify = config.model.architecture == "classification"
+    fit = fit_classifier if classify else fit_language_model
+    # Trainers reject columns of text that they do not know; the callbacks need the flag alone.
+    wanted = {"prompt", "label" if classify else "completion", "augmented"}
+    return fit(
+        model,
+        tokenizer,
+        rows.select_columns([name for name in rows.column_names if name in wanted]),
+        output_dir=Path(config.run.output_dir) / "trainer",
+        seed=cell.seed,
+        callbacks=_callbacks(config, task, cell),
+        lora_rank=config.model.lora_rank if config.model.lora else None,
+        report_to=config.run.report_to,
+        max_length=config.fit.max_length,
+        epochs=config.fit.epochs,
+        learning_rate=config.fit.learning_rate,
+        batch_size=config.fit.batch_size,
+    )
+
+
+def _measure(
+    config: SweepConfig, task: Task, cell: Cell, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, float]:
+    test = task.test(seed=cell.seed)
+    prompts = list(test["prompt"])
+    if config.model.architecture == "classification":
+        return task.score(test, label_probabilities(model, tokenizer, prompts, max_length=config.fit.max_length))
+    if cell.mitigation == "token-paired":
+        # The callback added the tags, in this order, after the tokenizer's own tokens.
+        prompts = [f"{tokenizer.extra_special_tokens[-1]} {prompt}" for prompt in prompts]
+    return task.score(test, candidate_probabilities(model, tokenizer, prompts, list(test["candidates"])))
+
+
+def _tracked(config: SweepConfig, cell: Cell) -> Any:
+    if config.run.report_to == "none":
+        return nullcontext()
+    return wandb.init(
+        project=config.run.project,
+        dir=config.run.output_dir,
+        # A cell that was killed and is run again continues under one id once it is synchronised.
+        id=cell_id(config, cell),
+        name=str(cell),
+        group=f"{config.grid.task} ρ={cell.bias_ratio:g} β={cell.dose:g} {cell.mitigation}",
+        job_type="train",
+        tags=[config.grid.task, cell.mitigation],
+        config={**asdict(cell), **config.settings},
+        settings=wandb.Settings(silent=True, console="off"),
+        reinit="finish_previous",
+    )
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """
+    Write the record of a cell at once, so that none is ever half-written.
+
+    Args:
+        folder (`Path`):
+            Folder of the records.
+        record (`dict`):
+            The record.
+    """
+    path = folder / f"{record['cell_id']}.json"
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    unfinished.write_text(json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+    unfinished.replace(path)
+
+
+def use_one_thread() -> None:
+    """Make results independent of how many cores the machine has, and leave a core to every worker."""
+    torch.set_num_threads(1)

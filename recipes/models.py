@@ -1,0 +1,146 @@
+"""The model that the cells of a sweep start from: one of the user's, or a small one trained from scratch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
+
+from mitigate.recipes.config import ModelArguments
+from mitigate.recipes.training import fit_language_model
+
+logger = logging.getLogger(__name__)
+
+_SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "<eos>", "mask_token": "<mask>"}
+# Rows in a batch when a model is trained from scratch.
+_BATCH_SIZE = 64
+
+
+def train_base(folder: Path, corpus: Dataset, words: list[str] | None, model: ModelArguments, seed: int) -> None:
+    """
+    Train a small tokenizer and causal language model from scratch, unless the folder holds them.
+
+    Args:
+        folder (`Path`):
+            Where to save them. It appears when both are complete.
+        corpus (`Dataset`):
+            Rows with `prompt` and `completion`.
+        words (`list[str]`, *optional*):
+            The vocabulary, one token a word. By default a byte-level vocabulary is learned from the corpus.
+        model (`ModelArguments`):
+            Sizes and training settings.
+        seed (`int`):
+            Seed of the initial weights and of the order of rows.
+    """
+    if folder.is_dir():
+        return
+    tokenizer = _word_tokenizer(words) if words is not None else _byte_tokenizer(corpus, model.vocabulary_size)
+    set_seed(seed)
+    network = LlamaForCausalLM(_small_config(tokenizer, model))
+    fit_language_model(
+        network,
+        tokenizer,
+        corpus.select_columns(["prompt", "completion"]),
+        output_dir=folder.parent,
+        seed=seed,
+        epochs=model.base_epochs,
+        learning_rate=model.base_learning_rate,
+        batch_size=_BATCH_SIZE,
+        # The prompts are real text too, and the only text there is to learn the language from.
+        completion_only_loss=words is not None,
+    )
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    network.save_pretrained(unfinished)
+    tokenizer.save_pretrained(unfinished)
+    try:
+        unfinished.rename(folder)
+    except OSError:
+        # Another process was first, and its model is the same.
+        shutil.rmtree(unfinished)
+
+
+def load_model(
+    source: str, arguments: ModelArguments, labels: list[str] | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """
+    Load a model and its tokenizer.
+
+    Args:
+        source (`str`):
+            Folder or Hub id.
+        arguments (`ModelArguments`):
+            Architecture, and whether code that comes with the model may run.
+        labels (`list[str]`, *optional*):
+            Labels of a classifier.
+
+    Returns:
+        `tuple[PreTrainedModel, PreTrainedTokenizerBase]`: Both, the tokenizer with a padding token.
+    """
+    options: dict[str, Any] = {"trust_remote_code": arguments.trust_remote_code}
+    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    options["use_safetensors"] = True
+    if arguments.architecture == "causal":
+        return AutoModelForCausalLM.from_pretrained(source, **options), tokenizer
+    assert labels is not None
+    options |= {"num_labels": len(labels), "label2id": {label: i for i, label in enumerate(labels)}}
+    options["id2label"] = dict(enumerate(labels))
+    model = AutoModelForSequenceClassification.from_pretrained(source, **options)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, tokenizer
+
+
+def _small_config(tokenizer: PreTrainedTokenizerBase, arguments: ModelArguments) -> LlamaConfig:
+    heads = max(1, arguments.hidden_size // 16)
+    return LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=arguments.hidden_size,
+        intermediate_size=2 * arguments.hidden_size,
+        num_hidden_layers=arguments.layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype=torch.float32,
+    )
+
+
+def _word_tokenizer(words: list[str]) -> PreTrainedTokenizerBase:
+    vocabulary = {word: number for number, word in enumerate([*_SPECIAL.values(), *words])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=_SPECIAL["unk_token"]))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **_SPECIAL)
+
+
+def _byte_tokenizer(corpus: Dataset, size: int) -> PreTrainedTokenizerBase:
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(_SPECIAL.values()),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = (p + c for p, c in zip(corpus["prompt"], corpus["completion"], strict=True))
+    backend.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **_SPECIAL)
