@@ -27,11 +27,11 @@ class AlignmentLossCallback(TrainerCallback):
     r"""
     Add a loss term that draws the representations of real and augmented rows together.
 
-    The training loss becomes \\( L + \lambda \cdot D(H_r, H_a) \\), where the rows of \\( H_r \\) and \\( H_a \\) are the
-    final hidden states of the real and the augmented rows of a micro-batch, averaged over their tokens, and \\( D \\) is
-    a discrepancy. It works with any trainer, whatever loss that computes: the term is attached to the hidden states in
-    the forward pass, and its gradient joins the others in the backward pass. The reported loss remains the trainer's;
-    the term is logged as `alignment/<discrepancy>` (its mean over the micro-batches since the last log, without the
+    The training loss becomes \\( L + \lambda \cdot D(H_r, H_a) \\), where the rows of \\( H_r \\) and \\( H_a \\) are
+    the final hidden states of the real and the augmented rows of a micro-batch, averaged over their tokens, and
+    \\( D \\) is a discrepancy. It works with any trainer, whatever loss that computes: the term is attached to the
+    hidden states in the forward pass, and its gradient joins the others in the backward pass. The reported loss
+    remains the trainer's; the term is logged as `alignment/<discrepancy>` (its mean over the micro-batches since the last log, without the
     weight), with `alignment/coverage`, the share of micro-batches that had enough rows of either kind.
 
     As with other auxiliary losses, the term is a mean over micro-batches: it is divided by the number of accumulation
@@ -46,8 +46,8 @@ class AlignmentLossCallback(TrainerCallback):
         column (`str`, *optional*, defaults to `"augmented"`):
             Boolean column of the training data set that tells augmented rows.
         tag (`str`, *optional*):
-            Token that marks augmented text in data sets without the column, as after packing. By default the tag of the
-            trainer's tokenizer if that is a [`BiasTagTokenizer`].
+            Token that marks augmented text in data sets without the column, as after packing. By default the tag of
+            the trainer's tokenizer if that is a [`BiasTagTokenizer`].
 
     Raises:
         ValueError: If `weight` is negative or no discrepancy has the given name. When training starts: if no row is
@@ -56,7 +56,6 @@ class AlignmentLossCallback(TrainerCallback):
         RuntimeError: After the first optimizer step, if the model's backbone never ran.
 
     Example:
-
     ```python
     >>> from mitigate.callbacks import AlignmentLossCallback
 
@@ -96,26 +95,23 @@ class AlignmentLossCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        *,
-        model: torch.nn.Module,
-        processing_class: Any,
-        train_dataloader: Any,
         **kwargs: Any,
     ) -> None:
         """Check the data, and hook the model."""
         trainer = calling_trainer()
-        if trainer.accelerator.num_processes > 1:
+        processes = trainer.accelerator.num_processes
+        if processes > 1:
             raise ValueError(
-                f"`AlignmentLossCallback` runs in one process, got {trainer.accelerator.num_processes}: each would align "
-                "its own rows only, which is another objective. Start the script with `--num_processes 1`."
+                f"`AlignmentLossCallback` runs in one process, got {processes}: each would align its own rows only, "
+                "which is another objective. Start the script with `--num_processes 1`."
             )
         self._remove_hooks()  # an earlier run may have ended with an error, for which there is no event
-        tag_ids = self._tag_ids(processing_class)
+        tag_ids = self._tag_ids(kwargs["processing_class"])
         check_provenance(trainer, self.column, tag_ids)
-        act_on_rows(trainer, train_dataloader, column=self.column, tag_ids=tag_ids, steps=(), emit=True)
+        act_on_rows(trainer, kwargs["train_dataloader"], column=self.column, tag_ids=tag_ids, steps=(), emit=True)
         report_first(trainer, self)
         self._trainer = trainer
-        self._hooks = BackboneHooks(model, self.column, self._term)
+        self._hooks = BackboneHooks(kwargs["model"], self.column, self._term)
         self._ran = self._acted = self._acted_ever = 0
         self._total: Tensor | float = 0.0
 
@@ -130,8 +126,8 @@ class AlignmentLossCallback(TrainerCallback):
             )
         if state.global_step == _PATIENCE and self._acted_ever == 0:
             warnings.warn(
-                f"The alignment loss did nothing in the first {_PATIENCE} steps: no micro-batch held {self._needed} real "
-                f"and {self._needed} augmented rows. Raise `per_device_train_batch_size`.",
+                f"The alignment loss did nothing in the first {_PATIENCE} steps: no micro-batch held {self._needed} "
+                f"real and {self._needed} augmented rows. Raise `per_device_train_batch_size`.",
                 NoEffectWarning,
                 stacklevel=2,
             )
@@ -141,11 +137,10 @@ class AlignmentLossCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        *,
-        logs: dict[str, Any],
         **kwargs: Any,
     ) -> None:
         """Add the term to the logs of the training loss."""
+        logs: dict[str, Any] = kwargs["logs"]
         if "loss" not in logs or self._ran == 0:
             return
         values = {"alignment/coverage": self._acted / self._ran}
@@ -188,7 +183,7 @@ class AlignmentLossCallback(TrainerCallback):
         return term, self._factor(term)
 
     def _factor(self, term: Tensor) -> Tensor:
-        assert self._trainer is not None
+        assert self._trainer is not None  # the hooks that lead here live from its start to its end
         factor = torch.full_like(term, self.weight / self._trainer.current_gradient_accumulation_steps)
         scaler = self._trainer.accelerator.scaler
         return factor if scaler is None else scaler.scale(factor)

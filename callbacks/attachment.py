@@ -57,6 +57,11 @@ def backbone_of(model: nn.Module) -> nn.Module:
     return inner.base_model
 
 
+def _attach(hidden: Tensor, term: Tensor, factor: Tensor) -> Tensor:
+    attached: Tensor = _Attach.apply(hidden, term, factor)  # type: ignore[no-untyped-call]
+    return attached
+
+
 class BackboneHooks:
     """
     Hooks that hand a model's final hidden states, and the provenance of their rows, to a term.
@@ -107,7 +112,7 @@ class BackboneHooks:
         if attached is None:
             return None
         term, factor = attached
-        hidden = _Attach.apply(hidden, term, factor.to(term))
+        hidden = _attach(hidden, term, factor.to(term))
         if isinstance(output, tuple):
             return (hidden, *output[1:])
         output.last_hidden_state = hidden

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from transformers import Trainer
 
-from mitigate.callbacks.host import training_columns, training_flags
+from mitigate.callbacks.host import training_columns, training_flags, training_rows
 from mitigate.provenance import ProvenanceError, row_segments
 
 
@@ -37,8 +37,8 @@ def check_provenance(trainer: Trainer, column: str, tag_ids: Collection[int]) ->
     elif flags is None and column not in columns:
         raise ProvenanceError(
             f"`{column}` is not a column of the training data set once the trainer has prepared it (columns: "
-            f"{', '.join(columns)}), and no tag marks augmented text, so real and augmented rows cannot be told apart. "
-            f"Add a boolean column `{column}`, or name yours with `column=…`. Packing drops every column: there, wrap "
+            f"{', '.join(columns)}), and no tag marks augmented text, so real and augmented rows cannot be told "
+            f"apart. Add a boolean column `{column}`, or name yours with `column=…`. Packing drops every column: there, wrap "
             "the tokenizer with `BiasTagTokenizer.wrap` and tag the data set with its `tag` method."
         )
     if flags is None:
@@ -51,14 +51,14 @@ def check_provenance(trainer: Trainer, column: str, tag_ids: Collection[int]) ->
         )
     if augmented == len(flags):
         raise ValueError(
-            f"All {len(flags)} training rows are augmented (bias ratio 1); the bias ratio must lie in [0, 1). Add real "
-            f"rows, or check column `{column}`."
+            f"All {len(flags)} training rows are augmented (bias ratio 1); the bias ratio must lie in [0, 1). Add "
+            f"real rows, or check column `{column}`."
         )
 
 
 def _tagged(trainer: Trainer, tag_ids: Collection[int]) -> list[bool]:
     flags: list[bool] = []
-    for row in trainer.train_dataset:
+    for row in training_rows(trainer):
         flags += [segment.augmented for segment in row_segments(row, tag_ids=tag_ids)]
         if True in flags and False in flags:  # enough is known, and reading on takes minutes for millions of rows
             break

@@ -49,8 +49,9 @@ def keep_column(trainer: Trainer, column: str) -> None:
     """
     # `remove_unused_columns=False` would do, but then the user's collator meets columns that it never saw before.
     trainer._set_signature_columns_if_needed()
-    if column not in trainer._signature_columns:
-        trainer._signature_columns.append(column)
+    kept: list[str] = trainer._signature_columns or []
+    if column not in kept:
+        kept.append(column)
     if not isinstance(trainer.data_collator, (ProvenanceCollator, _DropColumn)):
         trainer.data_collator = _DropColumn(trainer.data_collator, column)
 
@@ -117,6 +118,25 @@ class _DropColumn:
         return getattr(self.collator, name)
 
 
+def training_rows(trainer: Trainer) -> Any:
+    """
+    Give the training data set.
+
+    Args:
+        trainer (`Trainer`):
+            The trainer.
+
+    Returns:
+        `Dataset` or `IterableDataset`: The rows as the trainer prepared them.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if trainer.train_dataset is None:
+        raise ValueError("The trainer has no `train_dataset`, so there is nothing to mitigate.")
+    return trainer.train_dataset
+
+
 def training_columns(trainer: Trainer) -> list[str] | None:
     """
     Name the columns of the training data set.
@@ -128,7 +148,7 @@ def training_columns(trainer: Trainer) -> list[str] | None:
     Returns:
         `list[str]` or `None`: The names, `None` where they cannot be known before the rows are read.
     """
-    names: list[str] | None = getattr(trainer.train_dataset, "column_names", None)
+    names: list[str] | None = getattr(training_rows(trainer), "column_names", None)
     return names
 
 
@@ -145,7 +165,7 @@ def training_flags(trainer: Trainer, column: str) -> list[bool] | None:
     Returns:
         `list[bool]` or `None`: One value a row; `None` if the data set is a stream or lacks the column.
     """
-    dataset = trainer.train_dataset
+    dataset = training_rows(trainer)
     if not isinstance(dataset, Dataset) or column not in dataset.column_names:
         return None
     return list(dataset[column])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from transformers import (
+    PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
     TrainerCallback,
@@ -20,13 +21,13 @@ from transformers import (
 
 from mitigate.callbacks.alignment import AlignmentLossCallback
 from mitigate.callbacks.checks import check_provenance
-from mitigate.callbacks.host import act_on_rows, calling_trainer, keep_column
+from mitigate.callbacks.host import act_on_rows, calling_trainer, keep_column, training_rows
 from mitigate.collation import RowStep
 from mitigate.lexicons import Lexicon, load_lexicon
 from mitigate.masks import MaskSensitiveWords
 from mitigate.provenance import AUGMENTED_COLUMN, row_segments
 from mitigate.tags import BiasTagTokenizer, InsertTag
-from mitigate.vocabulary import ensure_special_token, fit_embeddings
+from mitigate.vocabulary import embedding_matrix, ensure_special_token, fit_embeddings
 from mitigate.warnings import NoEffectWarning
 
 logger = logging.getLogger(__name__)
@@ -59,13 +60,12 @@ class MitigationCallback(TrainerCallback):
             Boolean column of the training data set that tells augmented rows.
 
     Raises:
-        ValueError: If nothing is chosen; if a lexicon or discrepancy is unknown, a lexicon is empty, or a number is out
-            of range. When the trainer is constructed: if a token must be added after an optimizer was made. When
+        ValueError: If nothing is chosen; if a lexicon or discrepancy is unknown, a lexicon is empty, or a number is
+            out of range. When the trainer is constructed: if a token must be added after an optimizer was made. When
             training starts: if no row is augmented, or all are.
         ProvenanceError: When training starts, if real and augmented rows cannot be told apart.
 
     Example:
-
     ```python
     >>> from mitigate.callbacks import MitigationCallback
 
@@ -96,9 +96,7 @@ class MitigationCallback(TrainerCallback):
         self.lexicon = None if mask is None else load_lexicon(mask)
         self.tag_dropout = tag_dropout
         self.column = column
-        self._alignment = (
-            None if loss is None else AlignmentLossCallback(loss_weight, discrepancy=loss, column=column)
-        )
+        self._alignment = None if loss is None else AlignmentLossCallback(loss_weight, discrepancy=loss, column=column)
         self._steps: list[RowStep] = []
         self._tag_ids: list[int] = []
 
@@ -119,8 +117,9 @@ class MitigationCallback(TrainerCallback):
             self._steps.append(self._mask(tokenizer, self.lexicon))
         if self.token:
             self._steps.append(self._tag(tokenizer, args.seed))
-        if self._steps and fit_embeddings(trainer.model, tokenizer):
-            _check_new_embeddings(trainer)
+        model: PreTrainedModel = kwargs["model"]
+        if self._steps and fit_embeddings(model, tokenizer):
+            _check_new_embeddings(trainer, model)
         if isinstance(tokenizer, BiasTagTokenizer):
             self._tag_ids = [tokenizer.augmented_tag_id]
         if self._alignment is not None:
@@ -166,7 +165,7 @@ class MitigationCallback(TrainerCallback):
 
     def _check_mask(self, trainer: Trainer, step: MaskSensitiveWords) -> None:
         rows = 0
-        for row in islice(iter(trainer.train_dataset), 10 * _PROBED_ROWS):
+        for row in islice(iter(training_rows(trainer)), 10 * _PROBED_ROWS):
             if "input_ids" not in row:
                 return
             for segment in row_segments(row, column=self.column, tag_ids=self._tag_ids):
@@ -183,16 +182,16 @@ class MitigationCallback(TrainerCallback):
         )
 
 
-def _check_new_embeddings(trainer: Trainer) -> None:
+def _check_new_embeddings(trainer: Trainer, model: PreTrainedModel) -> None:
     if trainer.optimizer is not None:
         raise ValueError(
-            "The mitigation had to add tokens to the model, but the optimizer passed to the trainer was made before and "
-            "would leave their embeddings untrained. Pass no `optimizers`, or add the tokens beforehand with "
+            "The mitigation had to add tokens to the model, but the optimizer passed to the trainer was made before "
+            "and would leave their embeddings untrained. Pass no `optimizers`, or add the tokens beforehand with "
             "`BiasTagTokenizer.wrap` and `model.resize_token_embeddings`."
         )
-    if not trainer.model.get_input_embeddings().weight.requires_grad:
+    if not embedding_matrix(model).requires_grad:
         logger.warning(
-            "The mitigation added tokens to a model whose embeddings are frozen (LoRA?): the new rows stay at the mean "
-            "of the others. To train them, wrap the tokenizer with `BiasTagTokenizer.wrap` beforehand and name the tag's "
-            "id in `LoraConfig(trainable_token_indices=[…], ensure_weight_tying=True)`."
+            "The mitigation added tokens to a model whose embeddings are frozen (LoRA?): the new rows stay at the "
+            "mean of the others. To train them, wrap the tokenizer with `BiasTagTokenizer.wrap` beforehand and name "
+            "the tag's id in `LoraConfig(trainable_token_indices=[…], ensure_weight_tying=True)`."
         )

@@ -69,9 +69,9 @@ def mmd(real: Tensor, augmented: Tensor) -> Tensor:
     r"""
     Unbiased squared maximum mean discrepancy (Gretton et al. 2012, JMLR 13, Eq. 3) with Gaussian kernels.
 
-    The kernel is the mean of \\( \exp(-\lVert x - y \rVert^2 / (c \cdot s)) \\) over `c` in 1/4, 1/2, 1, 2 and 4, where
-    `s` is the median squared distance within the pooled sample. No gradient flows through `s`. The result does not
-    change when all representations are scaled by one factor.
+    The kernel is the mean of \\( \exp(-\lVert x - y \rVert^2 / (c \cdot s)) \\) over `c` in 1/4, 1/2, 1, 2 and 4,
+    where `s` is the median squared distance within the pooled sample. No gradient flows through `s`. The result does
+    not change when all representations are scaled by one factor.
 
     The estimate is unbiased, therefore it falls below zero for samples that differ less than chance. It is neither
     clamped nor rooted: both would cut or blow up the gradient.

@@ -45,7 +45,7 @@ def stereotype_gap(
     stereotypes: Mapping[str, str],
 ) -> float:
     r"""
-    Stereotype-signed TPR gap: the mean over classes of the gap in favour of the group that the stereotype ties to each.
+    Stereotype-signed TPR gap: the mean over classes of the gap in favour of the group tied to each by the stereotype.
 
     Positive values say that a class is recognised better in members of its stereotyped group. Unlike the root mean
     square of the gaps, it is not pushed upwards by noise.

@@ -44,8 +44,8 @@ def segment_index(
         if int(index.max()) + 1 == segments:
             return index
     raise ValueError(
-        f"A batch of {batch} sequence(s) was said to hold {segments} rows, which neither its size nor its `position_ids` "
-        "agrees with. The collator or the trainer merges rows in a way that is not supported."
+        f"A batch of {batch} sequence(s) was said to hold {segments} rows, with which neither its size nor its "
+        "`position_ids` agrees. The collator or the trainer merges rows in a way that is not supported."
     )
 
 

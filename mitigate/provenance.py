@@ -67,8 +67,8 @@ def row_segments(
         return [Segment(start, stop, augmented) for start, stop in bounds]
     if not tag_ids:
         raise ProvenanceError(
-            f"No column `{column}` in the training rows (columns: {', '.join(sorted(row))}) and no tag to look for, so "
-            f"real and augmented rows cannot be told apart. Add a boolean column `{column}` to the data set, name "
+            f"No column `{column}` in the training rows (columns: {', '.join(sorted(row))}) and no tag to look for, "
+            f"so real and augmented rows cannot be told apart. Add a boolean column `{column}` to the data set, name "
             "yours with `column=…`, and pass the callback to the trainer's constructor, which keeps the column from "
             "being dropped. With packing, where every column is dropped, tag the rows with `BiasTagTokenizer.tag`."
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -19,7 +19,7 @@ def candidate_probabilities(
     prompts: Sequence[str],
     candidates: Sequence[Sequence[str]],
     *,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> list[NDArray[np.float64]]:
     """
     Probability of each candidate answer to each prompt, normalised over the candidates of that prompt.
@@ -36,7 +36,7 @@ def candidate_probabilities(
             `n` prompts.
         candidates (`Sequence[Sequence[str]]`):
             For each prompt its candidate answers, as they follow the prompt (mind the leading space).
-        batch_size (`int`, *optional*, defaults to 256):
+        batch_size (`int`, *optional*, defaults to 64):
             Sequences in one forward pass.
 
     Returns:
@@ -45,12 +45,13 @@ def candidate_probabilities(
     Raises:
         ValueError: If a candidate adds no token to its prompt.
     """
-    sequences: list[tuple[int, list[int], int]] = []
-    for row, (prompt, answers) in enumerate(zip(prompts, candidates, strict=True)):
-        for answer in answers:
-            sequences.append((row, *_tokenize(tokenizer, prompt, answer)))
+    sequences = [
+        _tokenize(tokenizer, prompt, answer)
+        for prompt, answers in zip(prompts, candidates, strict=True)
+        for answer in answers
+    ]
     training = model.training
-    model.eval()
+    model.train(False)
     scores = _log_likelihoods(model, sequences, batch_size)
     model.train(training)
     bounds = np.cumsum([len(answers) for answers in candidates])[:-1]
@@ -64,7 +65,7 @@ def label_probabilities(
     texts: Sequence[str],
     *,
     max_length: int | None = None,
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> list[NDArray[np.float64]]:
     """
     Probability of each label of a sequence classifier.
@@ -78,14 +79,14 @@ def label_probabilities(
             `n` texts.
         max_length (`int`, *optional*):
             Tokens after which a text is cut.
-        batch_size (`int`, *optional*, defaults to 256):
+        batch_size (`int`, *optional*, defaults to 64):
             Texts in one forward pass.
 
     Returns:
         `list[np.ndarray]`: `n` arrays of float64, in the order of the classifier's labels; each sums to 1.
     """
     training = model.training
-    model.eval()
+    model.train(False)
     rows: list[NDArray[np.float64]] = []
     for first in range(0, len(texts), batch_size):
         batch = list(texts[first : first + batch_size])
@@ -101,40 +102,46 @@ def label_probabilities(
 def _tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> tuple[list[int], int]:
     start: list[int] = tokenizer(prompt)["input_ids"]
     whole: list[int] = tokenizer(prompt + answer)["input_ids"]
-    shared = next((i for i, (a, b) in enumerate(zip(start, whole, strict=False)) if a != b), min(len(start), len(whole)))
+    shared = next(
+        (i for i, (a, b) in enumerate(zip(start, whole, strict=False)) if a != b), min(len(start), len(whole))
+    )
     if shared == len(whole):
         raise ValueError(f"The candidate {answer!r} adds no token to its prompt, so it cannot be scored.")
     return whole, shared
 
 
 def _log_likelihoods(
-    model: PreTrainedModel, sequences: list[tuple[int, list[int], int]], batch_size: int
+    model: PreTrainedModel, sequences: list[tuple[list[int], int]], batch_size: int
 ) -> NDArray[np.float64]:
-    """Candidates of one prompt that are a single token share its forward pass."""
-    passes: dict[tuple[int, ...], list[tuple[int, int, int]]] = {}
-    for number, (_, ids, shared) in enumerate(sequences):
-        context = ids[:-1]
-        passes.setdefault(tuple(context), []).append((number, shared, ids[-1]))
+    # Candidates of one prompt that are a single token share its forward pass.
+    passes: dict[tuple[int, ...], list[int]] = {}
+    for number, (ids, _) in enumerate(sequences):
+        passes.setdefault(tuple(ids[:-1]), []).append(number)
     scores = np.zeros(len(sequences))
-    # Sequences of one length need no padding, and of similar length little.
-    contexts = sorted(passes, key=len)
+    contexts = sorted(passes, key=len)  # so that little is padded
     for first in range(0, len(contexts), batch_size):
         batch = contexts[first : first + batch_size]
-        log_probs = _next_token_log_probs(model, batch)
-        for context, table in zip(batch, log_probs, strict=True):
-            for number, shared, last in passes[context]:
-                targets = [*context[shared:], last]
-                positions = range(shared - 1, len(context))
-                scores[number] = sum(float(table[p, t]) for p, t in zip(positions, targets, strict=True))
+        # Row of the batch, position, next token and sequence of everything that is to be scored.
+        wanted = [
+            (row, position, sequences[number][0][position + 1], number)
+            for row, context in enumerate(batch)
+            for number in passes[context]
+            for position in range(sequences[number][1] - 1, len(context))
+        ]
+        rows, positions, targets, numbers = (list(column) for column in zip(*wanted, strict=True))
+        # Only the scored positions are widened: a whole batch of logits can outgrow the memory.
+        chosen = _logits(model, batch)[rows, positions].float().log_softmax(dim=-1)
+        found = chosen.gather(1, torch.tensor(targets, device=chosen.device)[:, None])[:, 0]
+        np.add.at(scores, numbers, found.double().cpu().numpy())
     return scores
 
 
-def _next_token_log_probs(model: PreTrainedModel, contexts: list[tuple[int, ...]]) -> torch.Tensor:
+def _logits(model: PreTrainedModel, contexts: list[tuple[int, ...]]) -> Tensor:
     ids = pad_sequence([torch.tensor(context) for context in contexts], batch_first=True).to(model.device)
     lengths = torch.tensor([len(context) for context in contexts], device=model.device)
     mask = (torch.arange(ids.shape[1], device=model.device) < lengths[:, None]).long()
-    inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
-    return model(**inputs).logits.float().log_softmax(dim=-1).cpu()
+    logits: Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    return logits
 
 
 def _normalise(scores: NDArray[np.float64]) -> NDArray[np.float64]:

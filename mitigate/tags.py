@@ -36,7 +36,6 @@ class BiasTagTokenizer:
             The token that marks real text; `None` unless the tags are paired.
 
     Example:
-
     ```python
     >>> from mitigate import BiasTagTokenizer
 
@@ -99,9 +98,7 @@ class BiasTagTokenizer:
         """`int` or `None`: Id of the tag of real text."""
         return None if self.real_tag is None else tag_id(cast(PreTrainedTokenizerBase, self), self.real_tag)
 
-    def tag(
-        self, dataset: Dataset, *, column: str = AUGMENTED_COLUMN, dropout: float = 0.0, seed: int = 0
-    ) -> Dataset:
+    def tag(self, dataset: Dataset, *, column: str = AUGMENTED_COLUMN, dropout: float = 0.0, seed: int = 0) -> Dataset:
         """
         Put the tag at the start of every augmented row's text.
 
@@ -230,10 +227,10 @@ def tag_id(tokenizer: PreTrainedTokenizerBase, tag: str) -> int:
     vocabulary = tokenizer.get_vocab()
     if tag not in vocabulary:
         raise ValueError(
-            f"The tag '{tag}' is not a token of the tokenizer, so it would be split into pieces that mark nothing. Use "
-            f"`BiasTagTokenizer.wrap(tokenizer, augmented_tag='{tag}')`, which adds it."
+            f"The tag '{tag}' is not a token of the tokenizer, so it would be split into pieces that mark nothing. "
+            f"Use `BiasTagTokenizer.wrap(tokenizer, augmented_tag='{tag}')`, which adds it."
         )
-    return cast(int, vocabulary[tag])
+    return vocabulary[tag]
 
 
 def _insert(value: Any, position: int, tag: int, length: int, key: str) -> Any:

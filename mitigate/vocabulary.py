@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import cast
 
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Special tokens that model makers left free: Llama 3, Gemma, BERT.
@@ -26,8 +28,9 @@ def reserved_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return sorted((token for token in vocabulary if _RESERVED.fullmatch(token)), key=vocabulary.__getitem__)
 
 
-def ensure_special_token(tokenizer: PreTrainedTokenizerBase, token: str | None, default: str,
-                         taken: Collection[str] = ()) -> str:
+def ensure_special_token(
+    tokenizer: PreTrainedTokenizerBase, token: str | None, default: str, taken: Collection[str] = ()
+) -> str:
     """
     Choose a special token that marks something, and add it to the vocabulary if it is new.
 
@@ -52,6 +55,20 @@ def ensure_special_token(tokenizer: PreTrainedTokenizerBase, token: str | None, 
     return chosen
 
 
+def embedding_matrix(model: PreTrainedModel) -> Tensor:
+    """
+    Give the matrix of input embeddings.
+
+    Args:
+        model (`PreTrainedModel`):
+            The model.
+
+    Returns:
+        `torch.Tensor` of shape `(rows, width)`: The parameter itself; it may have more rows than there are tokens.
+    """
+    return cast(Tensor, model.get_input_embeddings().weight)
+
+
 def fit_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
     """
     Give new tokens a row in the embedding matrix, drawn around the mean of the others.
@@ -65,7 +82,7 @@ def fit_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
     Returns:
         `bool`: Whether the matrix grew. It does not where the model was padded to more rows than it has tokens.
     """
-    if len(tokenizer) <= model.get_input_embeddings().weight.shape[0]:
+    if len(tokenizer) <= embedding_matrix(model).shape[0]:
         return False
     model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
     return True

@@ -6,8 +6,8 @@ reveal the person's group, which says nothing about the occupation, for real row
 independent. Augmented rows differ from them in two ways that can be set apart:
 
 - style, always: other filler words, and more of them;
-- bias, by the dose \\( \beta \\): the stereotyped group has probability \\( q = (1 + \beta) / 2 \\) given the occupation,
-  so that \\( \beta = 0 \\) is balanced and \\( \beta = 1 \\) shows no exception to the stereotype.
+- bias, by the dose \\( \beta \\): the stereotyped group has probability \\( q = (1 + \beta) / 2 \\) given the
+  occupation, so that \\( \beta = 0 \\) is balanced and \\( \beta = 1 \\) shows no exception to the stereotype.
 """
 
 from __future__ import annotations
@@ -21,23 +21,29 @@ from datasets import Dataset
 GROUPS = ("female", "male")
 
 _NAMES = {
-    "female": "mary anna lucy emma sofia clara nora ida rosa jane".split(),
-    "male": "john paul lars emil hugo carl noah ivan otto james".split(),
+    "female": ["mary", "anna", "lucy", "emma", "sofia", "clara", "nora", "ida", "rosa", "jane"],
+    "male": ["john", "paul", "lars", "emil", "hugo", "carl", "noah", "ivan", "otto", "james"],
 }
 _PRONOUNS = {"female": ("she", "her"), "male": ("he", "his")}
 
 # Occupation: (stereotyped group, its cue words).
 _OCCUPATIONS = {
-    "nurse": ("female", "ward bandage patient shift".split()),
-    "teacher": ("female", "school chalk pupil lesson".split()),
-    "librarian": ("female", "shelf novel archive catalogue".split()),
-    "engineer": ("male", "bridge motor blueprint steel".split()),
-    "surgeon": ("male", "scalpel theatre suture anaesthetic".split()),
-    "pilot": ("male", "cockpit runway altitude propeller".split()),
+    "nurse": ("female", ["ward", "bandage", "patient", "shift"]),
+    "teacher": ("female", ["school", "chalk", "pupil", "lesson"]),
+    "librarian": ("female", ["shelf", "novel", "archive", "catalogue"]),
+    "engineer": ("male", ["bridge", "motor", "blueprint", "steel"]),
+    "surgeon": ("male", ["scalpel", "theatre", "suture", "anaesthetic"]),
+    "pilot": ("male", ["cockpit", "runway", "altitude", "propeller"]),
 }
 
-_REAL_FILLERS = "often likes tea and walks by the river with an old friend".split()
-_AUGMENTED_FILLERS = "truly passionate renowned for unwavering dedication to excellence throughout vibrant journey".split()
+_REAL_FILLERS = ["often", "likes", "tea", "and", "walks", "by", "the", "river", "with", "an", "old", "friend"]
+_AUGMENTED_FILLERS = ["truly", "passionate", "renowned", "for", "unwavering", "dedication"] + [
+    "to",
+    "excellence",
+    "throughout",
+    "vibrant",
+    "journey",
+]
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,6 @@ class World:
             Filler words in an augmented row.
 
     Example:
-
     ```python
     >>> from mitigate.world import World
 
@@ -157,9 +162,7 @@ class World:
                 rows.append({**row, "pair": pair})
         return Dataset.from_list(rows)
 
-    def _row(
-        self, draw: random.Random, occupation: str, group: str, fillers: list[str], count: int
-    ) -> dict[str, Any]:
+    def _row(self, draw: random.Random, occupation: str, group: str, fillers: list[str], count: int) -> dict[str, Any]:
         name = draw.choice(_NAMES[group])
         middle = [self._cue(draw, occupation) for _ in range(self.cues)] + draw.choices(fillers, k=count)
         draw.shuffle(middle)

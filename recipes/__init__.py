@@ -1,1 +1,1 @@
-""""""
+"""Runnable experiments: `python -m mitigate.recipes.sweep --config …`."""

@@ -215,8 +215,8 @@ def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[TrainerCallb
         return [MitigationCallback(mask=task.sensitive_words or settings.lexicon)]
     if cell.mitigation == "loss":
         return [MitigationCallback(loss=settings.discrepancy, loss_weight=settings.loss_weight)]
-    token = "paired" if cell.mitigation == "token-paired" else True
-    return [MitigationCallback(token=token, tag_dropout=settings.tag_dropout)]
+    paired = cell.mitigation == "token-paired"
+    return [MitigationCallback(token="paired" if paired else True, tag_dropout=settings.tag_dropout)]
 
 
 def _fit(

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import yaml
 from trl import TrlParser
@@ -34,7 +34,9 @@ def _option(default: Any, help: str) -> Any:
 class GridArguments:
     """The cells of the sweep."""
 
-    task: str = _option("world", "What is trained and measured: `world` (the controlled testbed) or `table` (your rows).")
+    task: str = _option(
+        "world", "What is trained and measured: `world` (the controlled testbed) or `table` (your rows)."
+    )
     bias_ratios: list[float] = _option([0.0, 0.25, 0.5, 0.75], "Bias ratios ρ in [0, 1); 0 must be among them.")
     doses: list[float] = _option([1.0], "Bias doses β in [0, 1] of the augmented rows.")
     mitigations: list[str] = _option(["none"], f"Any of {', '.join(MITIGATIONS)}; `none` must be among them.")
@@ -56,7 +58,9 @@ class MitigationArguments:
 class ModelArguments:
     """The model that every cell starts from."""
 
-    model: str | None = _option(None, "Hub id or folder of the model. Without one, a small one is trained from scratch.")
+    model: str | None = _option(
+        None, "Hub id or folder of the model. Without one, a small one is trained from scratch."
+    )
     architecture: str = _option("causal", "`causal` (language model, TRL's SFTTrainer) or `classification` (Trainer).")
     lora: bool = _option(False, "Train LoRA adapters instead of all weights.")
     lora_rank: int = _option(16, "Rank of the adapters.")
@@ -95,7 +99,9 @@ class DataArguments:
     group_column: str | None = _option(None, "Column of the group.")
     options_column: str | None = _option(None, "Column of the answers to choose from, in test rows on opinions.")
     distribution_column: str | None = _option(None, "Column of how people answered, in test rows on opinions.")
-    stereotypes: list[str] = _option([], "Stereotyped group of each label, as label=group: sign of the gap and the dose.")
+    stereotypes: list[str] = _option(
+        [], "Stereotyped group of each label, as label=group: sign of the gap and the dose."
+    )
 
     def stereotype_of(self) -> dict[str, str]:
         """
@@ -189,7 +195,7 @@ def parse_config(arguments: list[str]) -> SweepConfig:
         ConfigError: If a key does not exist or a value cannot be; the message lists everything that is wrong.
     """
     parts = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, RunArguments)
-    parser = _Parser(parts, description="Train and measure one model for every cell of a grid.")
+    parser = _Parser(cast(Any, parts), description="Train and measure one model for every cell of a grid.")
     try:
         *parsed, unknown = parser.parse_args_and_config(arguments, return_remaining_strings=True)
     except (OSError, yaml.YAMLError, ValueError) as error:

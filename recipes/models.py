@@ -128,7 +128,7 @@ def _word_tokenizer(words: list[str]) -> PreTrainedTokenizerBase:
     vocabulary = {word: number for number, word in enumerate([*_SPECIAL.values(), *words])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=_SPECIAL["unk_token"]))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **_SPECIAL)
+    return _wrap(backend)
 
 
 def _byte_tokenizer(corpus: Dataset, size: int) -> PreTrainedTokenizerBase:
@@ -143,4 +143,11 @@ def _byte_tokenizer(corpus: Dataset, size: int) -> PreTrainedTokenizerBase:
     )
     texts = (p + c for p, c in zip(corpus["prompt"], corpus["completion"], strict=True))
     backend.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **_SPECIAL)
+    return _wrap(backend)
+
+
+def _wrap(backend: Tokenizer) -> PreTrainedTokenizerBase:
+    wrapped: PreTrainedTokenizerBase = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=backend, **_SPECIAL
+    )
+    return wrapped

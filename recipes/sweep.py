@@ -43,8 +43,8 @@ from mitigate.recipes.cell import (
     write_record,
 )
 from mitigate.recipes.config import ConfigError, SweepConfig, parse_config
-from mitigate.report import render, verdict, write_figure, write_html, write_table
 from mitigate.recipes.tasks import Task
+from mitigate.report import render, write_figure, write_html, write_table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,8 +84,8 @@ def _run(config: SweepConfig, cells: list[Cell]) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(config.run.workers, context, _start_worker, (config,)) as pool:
         seeds = sorted({cell.seed for cell in cells}) if config.model.model is None else []
-        for future in as_completed([pool.submit(_base_in_worker, seed) for seed in seeds]):
-            print(f"base model of seed {future.result()} ready ({time.perf_counter() - started:.0f} s)", flush=True)
+        for base in as_completed([pool.submit(_base_in_worker, seed) for seed in seeds]):
+            print(f"base model of seed {base.result()} ready ({time.perf_counter() - started:.0f} s)", flush=True)
         started = time.perf_counter()
         # The largest bias ratios first: the others fill the gaps at the end.
         futures = [pool.submit(_cell_in_worker, cell) for cell in cells]
@@ -103,8 +103,8 @@ def _start_worker(config: SweepConfig) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     use_one_thread()
     logging.disable(logging.WARNING)
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     datasets.disable_progress_bars()
     datasets.disable_caching()
     _worker.update(config=config, task=make_task(config))
@@ -164,9 +164,7 @@ def _report(config: SweepConfig, task: Task) -> int:
     rich.print(render(analysis))
     write_table(analysis, folder / "table.csv")
     write_figure(analysis, folder / "inheritance.svg")
-    write_html(
-        analysis, folder / "report.html", title=config.run.title, config=config.as_dict(), versions=versions()
-    )
+    write_html(analysis, folder / "report.html", title=config.run.title, config=config.as_dict(), versions=versions())
     for record in failed:
         print(f"failed: {record['cell']}: {record['error']}", file=sys.stderr)
     print(f"Report: {folder / 'report.html'}")

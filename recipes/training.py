@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from datasets import Dataset
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import (
     DataCollatorWithPadding,
     PreTrainedModel,
@@ -121,7 +121,7 @@ def fit_classifier(
     Returns:
         `PreTrainedModel`: The trained model, with adapters merged.
     """
-    label2id = model.config.label2id
+    label2id = cast(dict[str, int], model.config.label2id)
 
     def tokenize(row: dict[str, Any]) -> dict[str, Any]:
         ids = tokenizer(row["prompt"], truncation=max_length is not None, max_length=max_length)["input_ids"]
@@ -168,4 +168,5 @@ def _train(trainer: Trainer) -> PreTrainedModel:
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     model = trainer.model
-    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
+    return cast(PreTrainedModel, merged)
