@@ -31,8 +31,9 @@ class AlignmentLossCallback(TrainerCallback):
     the final hidden states of the real and the augmented rows of a micro-batch, averaged over their tokens, and
     \\( D \\) is a discrepancy. It works with any trainer, whatever loss that computes: the term is attached to the
     hidden states in the forward pass, and its gradient joins the others in the backward pass. The reported loss
-    remains the trainer's; the term is logged as `alignment/<discrepancy>` (its mean over the micro-batches since the last log, without the
-    weight), with `alignment/coverage`, the share of micro-batches that had enough rows of either kind.
+    remains the trainer's; the term is logged as `alignment/<discrepancy>` (its mean over the micro-batches since the
+    last log, without the weight), with `alignment/coverage`, the share of micro-batches that had enough rows of either
+    kind.
 
     As with other auxiliary losses, the term is a mean over micro-batches: it is divided by the number of accumulation
     steps, and does not depend on how many tokens a batch holds.

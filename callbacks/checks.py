@@ -38,8 +38,8 @@ def check_provenance(trainer: Trainer, column: str, tag_ids: Collection[int]) ->
         raise ProvenanceError(
             f"`{column}` is not a column of the training data set once the trainer has prepared it (columns: "
             f"{', '.join(columns)}), and no tag marks augmented text, so real and augmented rows cannot be told "
-            f"apart. Add a boolean column `{column}`, or name yours with `column=…`. Packing drops every column: there, wrap "
-            "the tokenizer with `BiasTagTokenizer.wrap` and tag the data set with its `tag` method."
+            f"apart. Add a boolean column `{column}`, or name yours with `column=…`. Packing drops every column: "
+            "there, wrap the tokenizer with `BiasTagTokenizer.wrap` and tag the data set with its `tag` method."
         )
     if flags is None:
         return

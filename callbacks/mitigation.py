@@ -26,7 +26,7 @@ from mitigate.collation import RowStep
 from mitigate.lexicons import Lexicon, load_lexicon
 from mitigate.masks import MaskSensitiveWords
 from mitigate.provenance import AUGMENTED_COLUMN, row_segments
-from mitigate.tags import BiasTagTokenizer, InsertTag
+from mitigate.tags import BiasTagTokenizer, InsertTag, Position, check_tagging
 from mitigate.vocabulary import embedding_matrix, ensure_special_token, fit_embeddings
 from mitigate.warnings import NoEffectWarning
 
@@ -54,6 +54,8 @@ class MitigationCallback(TrainerCallback):
             Discrepancy of the alignment loss: `"mean"`, `"coral"` or `"mmd"`; see [`AlignmentLossCallback`].
         loss_weight (`float`, *optional*, defaults to 0.1):
             Weight of the alignment loss.
+        tag_position (`"start"` or `"answer"`, *optional*, defaults to `"start"`):
+            Where the tag goes: before the text, or right before the answer, which needs rows of prompt and completion.
         tag_dropout (`float`, *optional*, defaults to 0.0):
             Probability in [0, 1) that a row stays without its tag, drawn anew each epoch.
         column (`str`, *optional*, defaults to `"augmented"`):
@@ -83,6 +85,7 @@ class MitigationCallback(TrainerCallback):
         mask: str | Path | Lexicon | Iterable[str | Path | Lexicon] | None = None,
         loss: str | None = None,
         loss_weight: float = 0.1,
+        tag_position: Position = "start",
         tag_dropout: float = 0.0,
         column: str = AUGMENTED_COLUMN,
     ) -> None:
@@ -90,10 +93,10 @@ class MitigationCallback(TrainerCallback):
             raise ValueError("`MitigationCallback` was given nothing to do: set `token`, `mask` or `loss`.")
         if token not in (False, True, "paired"):
             raise ValueError(f"`token` must be True, False or 'paired', got {token!r}.")
-        if not 0 <= tag_dropout < 1:
-            raise ValueError(f"`tag_dropout` must lie in [0, 1), got {tag_dropout}.")
+        check_tagging(tag_position, tag_dropout)
         self.token = token
         self.lexicon = None if mask is None else load_lexicon(mask)
+        self.tag_position: Position = tag_position
         self.tag_dropout = tag_dropout
         self.column = column
         self._alignment = None if loss is None else AlignmentLossCallback(loss_weight, discrepancy=loss, column=column)
@@ -154,7 +157,7 @@ class MitigationCallback(TrainerCallback):
             real = None
         if self.token == "paired" and real is None:
             real = ensure_special_token(tokenizer, None, "<|real|>", taken=[augmented, str(tokenizer.mask_token)])
-        return InsertTag(tokenizer, augmented, real, dropout=self.tag_dropout, seed=seed)
+        return InsertTag(tokenizer, augmented, real, position=self.tag_position, dropout=self.tag_dropout, seed=seed)
 
     def _mask(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> MaskSensitiveWords:
         if tokenizer.mask_token is None:

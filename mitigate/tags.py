@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
@@ -13,6 +13,8 @@ from transformers import PreTrainedTokenizerBase
 from mitigate.collation import Row
 from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceError, Segment
 from mitigate.vocabulary import ensure_special_token
+
+Position = Literal["start", "answer"]
 
 # Where a row's text begins, for every format of TRL: the first of these sets that the data set has is tagged.
 _TEXT_COLUMNS = (("prompt",), ("messages",), ("text",), ("chosen", "rejected"))
@@ -98,22 +100,33 @@ class BiasTagTokenizer:
         """`int` or `None`: Id of the tag of real text."""
         return None if self.real_tag is None else tag_id(cast(PreTrainedTokenizerBase, self), self.real_tag)
 
-    def tag(self, dataset: Dataset, *, column: str = AUGMENTED_COLUMN, dropout: float = 0.0, seed: int = 0) -> Dataset:
+    def tag(
+        self,
+        dataset: Dataset,
+        *,
+        position: Position = "start",
+        column: str = AUGMENTED_COLUMN,
+        dropout: float = 0.0,
+        seed: int = 0,
+    ) -> Dataset:
         """
-        Put the tag at the start of every augmented row's text.
+        Put the tag into every augmented row's text.
 
-        The tag is then part of the text, so it outlives whatever the trainer does to the columns, packing included. In
-        conversations it opens the first user turn. [`MitigationCallback`] with `token=True` does the same to an
-        unchanged data set, but cannot do so with packing.
+        The tag is then part of the text, so it outlives whatever the trainer does to the columns, packing included.
+        [`MitigationCallback`] with `token=True` does the same to an unchanged data set, but cannot do so with packing.
 
         Args:
             dataset (`Dataset`):
                 Rows in any of TRL's formats: `prompt` (and `completion`), `messages`, `text`, or `chosen` and
                 `rejected`.
+            position (`"start"` or `"answer"`, *optional*, defaults to `"start"`):
+                Before the text (in conversations, at the start of the first user turn), or right before the answer:
+                after the `prompt` (in conversations, at the end of its last turn).
             column (`str`, *optional*, defaults to `"augmented"`):
                 Boolean column that tells augmented rows.
             dropout (`float`, *optional*, defaults to 0.0):
-                Share of rows, in [0, 1), that stay without a tag, so that the model also learns to do without.
+                Share of rows, in [0, 1), that stay without a tag, so that the model also learns to do without. Where
+                the column is lost later, such rows pass for real.
             seed (`int`, *optional*, defaults to 0):
                 Seed of the dropout.
 
@@ -122,14 +135,20 @@ class BiasTagTokenizer:
 
         Raises:
             ProvenanceError: If the column is missing.
-            ValueError: If `dropout` is outside [0, 1), or there is no text column to tag.
+            ValueError: If `dropout` is outside [0, 1) or `position` unknown, or if there is no text to tag, or no
+                prompt to end with the tag.
         """
-        _check_dropout(dropout)
+        check_tagging(position, dropout)
         columns = dataset.column_names
         if column not in columns:
             raise ProvenanceError(
                 f"`{column}` is not a column of the data set (columns: {', '.join(columns)}). Add a boolean column "
                 f"`{column}` that tells augmented rows, or name yours with `column=…`."
+            )
+        if position == "answer" and "prompt" not in columns:
+            raise ValueError(
+                f"`position='answer'` needs a column `prompt`, which the answer follows; there is none among "
+                f"{', '.join(columns)}."
             )
         targets = next((names for names in _TEXT_COLUMNS if set(names) <= set(columns)), None)
         if targets is None:
@@ -142,16 +161,16 @@ class BiasTagTokenizer:
             tag = self.augmented_tag if row[column] else self.real_tag
             if tag is None or random.Random(f"{seed}-{index}").random() < dropout:
                 return {}
-            return {name: _prepend(tag, row[name]) for name in targets}
+            return {name: _write(tag, row[name], position) for name in targets}
 
         return dataset.map(put, with_indices=True, desc="Tagging augmented rows")
 
 
 class InsertTag:
     """
-    Row step that puts the tag before the tokens of augmented segments.
+    Row step that puts the tag among the tokens of augmented rows.
 
-    It follows the beginning-of-text token where there is one. Segments that carry a tag already are left alone.
+    Rows that carry a tag already are left alone.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
@@ -160,6 +179,9 @@ class InsertTag:
             Token that marks augmented text.
         real_tag (`str`, *optional*):
             Token that marks real text.
+        position (`"start"` or `"answer"`, *optional*, defaults to `"start"`):
+            Before all other tokens (but after that of the beginning of text), or right before the first token that is
+            in the loss.
         dropout (`float`, *optional*, defaults to 0.0):
             Probability in [0, 1) that a segment stays without a tag, drawn anew each epoch.
         seed (`int`, *optional*, defaults to 0):
@@ -171,7 +193,8 @@ class InsertTag:
             The current epoch; set it when one begins.
 
     Raises:
-        ValueError: If a tag is not in the vocabulary or `dropout` is outside [0, 1).
+        ValueError: If a tag is not in the vocabulary, `position` is unknown or `dropout` outside [0, 1). When a row
+            comes whose first token is in the loss, if the tag should precede the answer.
     """
 
     def __init__(
@@ -180,10 +203,12 @@ class InsertTag:
         augmented_tag: str,
         real_tag: str | None = None,
         *,
+        position: Position = "start",
         dropout: float = 0.0,
         seed: int = 0,
     ) -> None:
-        _check_dropout(dropout)
+        check_tagging(position, dropout)
+        self.position = position
         self._augmented = tag_id(tokenizer, augmented_tag)
         self._real = None if real_tag is None else tag_id(tokenizer, real_tag)
         self._bos: int | None = tokenizer.bos_token_id
@@ -200,9 +225,19 @@ class InsertTag:
         # A packed row lost its column, so it was told from its tags and has them already.
         if tag is None or len(segments) > 1 or not self.ignored_ids.isdisjoint(ids) or self._dropped(ids):
             return row, segments
-        position = 1 if ids and ids[0] == self._bos else 0
-        tagged = {key: _insert(value, position, tag, len(ids), key) for key, value in row.items()}
+        place = self._start_of_answer(row) if self.position == "answer" else int(ids[:1] == [self._bos])
+        tagged = {key: _insert(value, place, tag, len(ids), key) for key, value in row.items()}
         return tagged, [Segment(0, len(ids) + 1, augmented)]
+
+    def _start_of_answer(self, row: Row) -> int:
+        labels = row.get("labels") or []
+        place = next((i for i, label in enumerate(labels) if label != -100), 0)
+        if place == 0:
+            raise ValueError(
+                "The tag cannot precede the answer, for the rows do not tell where it starts: `position='answer'` "
+                "needs rows of prompt and completion, with the prompt out of the loss. Use `position='start'`."
+            )
+        return place
 
     def _dropped(self, ids: list[int]) -> bool:
         return self.dropout > 0 and random.Random(f"{self.seed}-{self.epoch}-{ids}").random() < self.dropout
@@ -242,19 +277,34 @@ def _insert(value: Any, position: int, tag: int, length: int, key: str) -> Any:
     return [*value[:position], new.get(key, neighbour), *value[position:]]
 
 
-def _prepend(tag: str, text: str | list[dict[str, Any]]) -> str | list[dict[str, Any]]:
+def _write(tag: str, text: str | list[dict[str, Any]], position: Position) -> str | list[dict[str, Any]]:
     if isinstance(text, str):
-        return tag + text
+        return tag + text if position == "start" else text + tag
     turns = copy.deepcopy(text)
     first = next((turn for turn in turns if turn["role"] == "user"), turns[0])
-    content = first["content"]
-    first["content"] = tag + content if isinstance(content, str) else [{"type": "text", "text": tag}, *content]
+    turn = first if position == "start" else turns[-1]
+    part = tag if isinstance(turn["content"], str) else [{"type": "text", "text": tag}]
+    turn["content"] = part + turn["content"] if position == "start" else turn["content"] + part
     return turns
 
 
-def _check_dropout(dropout: float) -> None:
+def check_tagging(position: str, dropout: float) -> None:
+    """
+    Check how tags are to be put.
+
+    Args:
+        position (`str`):
+            Where the tag goes.
+        dropout (`float`):
+            Share of rows without.
+
+    Raises:
+        ValueError: If `position` is neither `"start"` nor `"answer"`, or `dropout` outside [0, 1).
+    """
+    if position not in get_args(Position):
+        raise ValueError(f"The position of a tag must be 'start' or 'answer', got '{position}'.")
     if not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must lie in [0, 1), got {dropout}.")
+        raise ValueError(f"The dropout of tags must lie in [0, 1), got {dropout}.")
 
 
 def _with_tags(tokenizer: PreTrainedTokenizerBase, augmented_tag: str, real_tag: str | None) -> Any:

@@ -37,7 +37,13 @@ _OCCUPATIONS = {
 }
 
 _REAL_FILLERS = ["often", "likes", "tea", "and", "walks", "by", "the", "river", "with", "an", "old", "friend"]
-_AUGMENTED_FILLERS = ["truly", "passionate", "renowned", "for", "unwavering", "dedication"] + [
+_AUGMENTED_FILLERS = [
+    "truly",
+    "passionate",
+    "renowned",
+    "for",
+    "unwavering",
+    "dedication",
     "to",
     "excellence",
     "throughout",

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import wandb
@@ -25,6 +25,7 @@ from mitigate.recipes.models import load_model, train_base
 from mitigate.recipes.tasks import TableTask, Task, WorldTask
 from mitigate.recipes.training import fit_classifier, fit_language_model
 from mitigate.scoring import candidate_probabilities, label_probabilities
+from mitigate.tags import Position
 
 # The packages whose version can change a result.
 PACKAGES = ("mitigate", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
@@ -215,8 +216,13 @@ def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[TrainerCallb
         return [MitigationCallback(mask=task.sensitive_words or settings.lexicon)]
     if cell.mitigation == "loss":
         return [MitigationCallback(loss=settings.discrepancy, loss_weight=settings.loss_weight)]
-    paired = cell.mitigation == "token-paired"
-    return [MitigationCallback(token="paired" if paired else True, tag_dropout=settings.tag_dropout)]
+    return [
+        MitigationCallback(
+            token="paired" if cell.mitigation == "token-paired" else True,
+            tag_position=cast(Position, settings.tag_position),
+            tag_dropout=settings.tag_dropout,
+        )
+    ]
 
 
 def _fit(
@@ -255,8 +261,9 @@ def _measure(
     if config.model.architecture == "classification":
         return task.score(test, label_probabilities(model, tokenizer, prompts, max_length=config.fit.max_length))
     if cell.mitigation == "token-paired":
-        # The callback added the tags, in this order, after the tokenizer's own tokens.
-        prompts = [f"{tokenizer.extra_special_tokens[-1]} {prompt}" for prompt in prompts]
+        # The callback added the tags to the tokenizer, that of real text last.
+        tag, at_start = tokenizer.extra_special_tokens[-1], config.mitigation.tag_position == "start"
+        prompts = [f"{tag}{prompt}" if at_start else f"{prompt}{tag}" for prompt in prompts]
     return task.score(test, candidate_probabilities(model, tokenizer, prompts, list(test["candidates"])))
 
 

@@ -16,6 +16,7 @@ from trl import TrlParser
 from mitigate.discrepancies import get_discrepancy
 from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts
+from mitigate.tags import check_tagging
 
 MITIGATIONS = ("none", "drop", "token", "token-paired", "mask", "loss")
 
@@ -51,6 +52,7 @@ class MitigationArguments:
     lexicon: list[str] = _option(["gender"], "Sensitive words to mask: names of lexicons, or paths of word lists.")
     discrepancy: str = _option("mean", "Discrepancy of the alignment loss: mean, coral or mmd.")
     loss_weight: float = _option(1.0, "Weight of the alignment loss.")
+    tag_position: str = _option("answer", "Where the tag goes: start (of the text) or answer (right before it).")
     tag_dropout: float = _option(0.0, "Share of rows that stay without their tag, in [0, 1).")
 
 
@@ -272,8 +274,11 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
             attempt()
         except (ValueError, OSError) as error:
             yield f"`{field_name}`: {error}"
-    if config.model.architecture == "classification" and "token-paired" in used:
+    classify = config.model.architecture == "classification"
+    if classify and "token-paired" in used:
         yield "`mitigations`: 'token-paired' needs a prompt to put the real tag in, so `architecture: causal`."
+    if classify and "token" in used and config.mitigation.tag_position == "answer":
+        yield "`tag_position`: a classifier has no answer for the tag to precede; set it to `start`."
 
 
 def _check_numbers(config: SweepConfig) -> Iterator[str]:
@@ -283,8 +288,10 @@ def _check_numbers(config: SweepConfig) -> Iterator[str]:
             yield f"`{name}` must be greater than 0, got {values[name]}."
     if values["loss_weight"] < 0:
         yield f"`loss_weight` must be at least 0, got {values['loss_weight']}."
-    if not 0 <= values["tag_dropout"] < 1:
-        yield f"`tag_dropout` must lie in [0, 1), got {values['tag_dropout']}."
+    try:
+        check_tagging(values["tag_position"], values["tag_dropout"])
+    except ValueError as error:
+        yield f"`tag_position`, `tag_dropout`: {error}"
 
 
 def _check_data(config: SweepConfig) -> Iterator[str]:
