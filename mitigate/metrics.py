@@ -33,6 +33,8 @@ def tpr_gaps(
     classes = sorted(set(labels))
     first, second = (
         recall_score(true[group == g], predicted[group == g], labels=classes, average=None, zero_division=np.nan)
+        if g in group
+        else np.full(len(classes), np.nan)
         for g in pair
     )
     return dict(zip(classes, (first - second).tolist(), strict=True))
