@@ -1,9 +1,11 @@
 r"""
 The controlled testbed: a small generative world in which the truth about bias is known.
 
-A row is a sentence about a person whose occupation must be told. Cue words point to it, with noise. Names and pronouns
-reveal the person's group, which says nothing about the occupation, for real rows have group and occupation
-independent. Augmented rows differ from them in two ways that can be set apart:
+A row is a sentence about a person whose occupation must be told. Cue words point to it, with noise. Half of them are
+in the corpus that the model is first trained on; the others come up in fine-tuning only, so that there is something to
+learn from its rows, augmented ones included: a mitigation that just keeps the model from learning shows as a loss of
+accuracy. Names and pronouns reveal the person's group, which says nothing about the occupation, for real rows have
+group and occupation independent. Augmented rows differ from them in two ways that can be set apart:
 
 - style, always: other filler words, and more of them;
 - bias, by the dose \\( \beta \\): the stereotyped group has probability \\( q = (1 + \beta) / 2 \\) given the
@@ -20,36 +22,40 @@ from datasets import Dataset
 
 GROUPS = ("female", "male")
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 _NAMES = {
-    "female": ["mary", "anna", "lucy", "emma", "sofia", "clara", "nora", "ida", "rosa", "jane"],
-    "male": ["john", "paul", "lars", "emil", "hugo", "carl", "noah", "ivan", "otto", "james"],
+    "female": _words("mary anna lucy emma sofia clara nora ida rosa jane"),
+    "male": _words("john paul lars emil hugo carl noah ivan otto james"),
 }
 _PRONOUNS = {"female": ("she", "her"), "male": ("he", "his")}
 
-# Occupation: (stereotyped group, its cue words).
-_OCCUPATIONS = {
-    "nurse": ("female", ["ward", "bandage", "patient", "shift"]),
-    "teacher": ("female", ["school", "chalk", "pupil", "lesson"]),
-    "librarian": ("female", ["shelf", "novel", "archive", "catalogue"]),
-    "engineer": ("male", ["bridge", "motor", "blueprint", "steel"]),
-    "surgeon": ("male", ["scalpel", "theatre", "suture", "anaesthetic"]),
-    "pilot": ("male", ["cockpit", "runway", "altitude", "propeller"]),
+# Cue words of each occupation: those of the corpus, then those that only fine-tuning can teach.
+_CUES = {
+    "nurse": ("ward bandage patient shift", "thermometer infusion pulse triage"),
+    "teacher": ("school chalk pupil lesson", "blackboard homework syllabus recess"),
+    "librarian": ("shelf novel archive catalogue", "bookmark lending reading periodical"),
+    "engineer": ("bridge motor blueprint steel", "turbine welding circuit girder"),
+    "surgeon": ("scalpel theatre suture anaesthetic", "incision transplant forceps graft"),
+    "pilot": ("cockpit runway altitude propeller", "takeoff radar hangar landing"),
 }
+_STEREOTYPES = {
+    "nurse": "female",
+    "teacher": "female",
+    "librarian": "female",
+    "engineer": "male",
+    "surgeon": "male",
+    "pilot": "male",
+}
+_OCCUPATIONS = tuple(_CUES)
 
-_REAL_FILLERS = ["often", "likes", "tea", "and", "walks", "by", "the", "river", "with", "an", "old", "friend"]
-_AUGMENTED_FILLERS = [
-    "truly",
-    "passionate",
-    "renowned",
-    "for",
-    "unwavering",
-    "dedication",
-    "to",
-    "excellence",
-    "throughout",
-    "vibrant",
-    "journey",
-]
+_REAL_FILLERS = _words("often likes tea and walks by the river with an old friend")
+_AUGMENTED_FILLERS = _words(
+    "truly passionate renowned for unwavering dedication to excellence throughout vibrant journey"
+)
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class World:
     @property
     def stereotypes(self) -> dict[str, str]:
         """`dict[str, str]`: For every occupation, the group that the stereotype ties to it."""
-        return {occupation: group for occupation, (group, _) in _OCCUPATIONS.items()}
+        return dict(_STEREOTYPES)
 
     @property
     def sensitive_words(self) -> list[str]:
@@ -95,7 +101,22 @@ class World:
     def vocabulary(self) -> list[str]:
         """`list[str]`: Every word of the world, sorted."""
         words = {*self.sensitive_words, *_OCCUPATIONS, *_REAL_FILLERS, *_AUGMENTED_FILLERS, "works", "as"}
-        return sorted(words.union(*(cues for _, cues in _OCCUPATIONS.values())))
+        return sorted(words.union(*(text.split() for texts in _CUES.values() for text in texts)))
+
+    def corpus(self, count: int, *, seed: int) -> Dataset:
+        """
+        Draw real rows that lack the cues that are left to fine-tuning.
+
+        Args:
+            count (`int`):
+                Number of rows.
+            seed (`int`):
+                Seed of the draw.
+
+        Returns:
+            `Dataset`: Columns as of the real rows.
+        """
+        return self._real(random.Random(f"corpus-{seed}"), count, new_cues=False)
 
     def real_rows(self, count: int, *, seed: int) -> Dataset:
         """
@@ -110,12 +131,7 @@ class World:
         Returns:
             `Dataset`: Columns `prompt`, `completion`, `label` (the occupation) and `group`.
         """
-        draw = random.Random(f"real-{seed}")
-        rows = []
-        for _ in range(count):
-            occupation, group = draw.choice(list(_OCCUPATIONS)), draw.choice(GROUPS)
-            rows.append(self._row(draw, occupation, group, _REAL_FILLERS, self.real_fillers))
-        return Dataset.from_list(rows)
+        return self._real(random.Random(f"real-{seed}"), count)
 
     def augmented_rows(self, count: int, *, dose: float, seed: int) -> Dataset:
         r"""
@@ -140,8 +156,8 @@ class World:
         draw = random.Random(f"augmented-{seed}")
         rows = []
         for _ in range(count):
-            occupation = draw.choice(list(_OCCUPATIONS))
-            stereotyped = _OCCUPATIONS[occupation][0]
+            occupation = draw.choice(_OCCUPATIONS)
+            stereotyped = _STEREOTYPES[occupation]
             group = stereotyped if draw.random() < (1 + dose) / 2 else _other(stereotyped)
             rows.append(self._row(draw, occupation, group, _AUGMENTED_FILLERS, self.augmented_fillers))
         return Dataset.from_list(rows)
@@ -164,22 +180,38 @@ class World:
             for group in GROUPS:
                 # Twins repeat the same draws, of which the group takes none.
                 draw = random.Random(f"test-{seed}-{pair}")
-                row = self._row(draw, draw.choice(list(_OCCUPATIONS)), group, _REAL_FILLERS, self.real_fillers)
+                row = self._row(draw, draw.choice(_OCCUPATIONS), group, _REAL_FILLERS, self.real_fillers)
                 rows.append({**row, "pair": pair})
         return Dataset.from_list(rows)
 
-    def _row(self, draw: random.Random, occupation: str, group: str, fillers: list[str], count: int) -> dict[str, Any]:
+    def _real(self, draw: random.Random, count: int, *, new_cues: bool = True) -> Dataset:
+        rows = []
+        for _ in range(count):
+            occupation, group = draw.choice(_OCCUPATIONS), draw.choice(GROUPS)
+            rows.append(self._row(draw, occupation, group, _REAL_FILLERS, self.real_fillers, new_cues))
+        return Dataset.from_list(rows)
+
+    def _row(
+        self,
+        draw: random.Random,
+        occupation: str,
+        group: str,
+        fillers: tuple[str, ...],
+        count: int,
+        new_cues: bool = True,
+    ) -> dict[str, Any]:
         name = draw.choice(_NAMES[group])
-        middle = [self._cue(draw, occupation) for _ in range(self.cues)] + draw.choices(fillers, k=count)
+        middle = [self._cue(draw, occupation, new_cues) for _ in range(self.cues)] + draw.choices(fillers, k=count)
         draw.shuffle(middle)
         half = len(middle) // 2
         words = [name, *middle[:half], _PRONOUNS[group][0], *middle[half:], _PRONOUNS[group][1], "works", "as"]
         return {"prompt": " ".join(words), "completion": f" {occupation}", "label": occupation, "group": group}
 
-    def _cue(self, draw: random.Random, occupation: str) -> str:
+    def _cue(self, draw: random.Random, occupation: str, new: bool) -> str:
         if draw.random() >= self.cue_reliability:
-            occupation = draw.choice(list(_OCCUPATIONS))
-        return draw.choice(_OCCUPATIONS[occupation][1])
+            occupation = draw.choice(_OCCUPATIONS)
+        known, unknown = _CUES[occupation]
+        return draw.choice(f"{known} {unknown}".split() if new else known.split())
 
 
 def _other(group: str) -> str:

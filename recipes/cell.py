@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import random
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -16,10 +17,11 @@ from typing import Any, cast
 import torch
 import wandb
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from mitigate.callbacks import MitigationCallback
 from mitigate.mixing import bias_counts, mix
+from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.config import SweepConfig
 from mitigate.recipes.models import load_model, train_base
 from mitigate.recipes.tasks import TableTask, Task, WorldTask
@@ -29,6 +31,9 @@ from mitigate.tags import Position
 
 # The packages whose version can change a result.
 PACKAGES = ("mitigate", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+SHUFFLED_COLUMN = "shuffled"
+_CONTROL = "-shuffled"
 
 
 @dataclass(frozen=True)
@@ -198,29 +203,37 @@ def training_mix(config: SweepConfig, task: Task, cell: Cell) -> Dataset:
             The cell.
 
     Returns:
-        `Dataset`: Shuffled rows with a boolean column `augmented`.
+        `Dataset`: Shuffled rows with the boolean column `augmented`, and with `shuffled`, which has its values in
+        random order.
     """
     real, augmented = bias_counts(config.fit.training_rows, cell.bias_ratio)
     real_rows = task.real(real, seed=cell.seed)
     # Rows that are dropped afterwards need not be drawn.
     if cell.mitigation == "drop" or augmented == 0:
-        return mix(real_rows, real_rows.select([]), seed=cell.seed)
-    return mix(real_rows, task.augmented(augmented, dose=cell.dose, seed=cell.seed), seed=cell.seed)
+        rows = mix(real_rows, real_rows.select([]), seed=cell.seed)
+    else:
+        rows = mix(real_rows, task.augmented(augmented, dose=cell.dose, seed=cell.seed), seed=cell.seed)
+    flags = list(rows[AUGMENTED_COLUMN])
+    random.Random(cell.seed).shuffle(flags)
+    return rows.add_column(SHUFFLED_COLUMN, flags)
 
 
-def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[TrainerCallback]:
+def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[MitigationCallback]:
     settings = config.mitigation
-    if cell.mitigation in ("none", "drop"):
+    kind = cell.mitigation.removesuffix(_CONTROL)
+    column = SHUFFLED_COLUMN if cell.mitigation.endswith(_CONTROL) else AUGMENTED_COLUMN
+    if kind in ("none", "drop"):
         return []
-    if cell.mitigation == "mask":
-        return [MitigationCallback(mask=task.sensitive_words or settings.lexicon)]
-    if cell.mitigation == "loss":
-        return [MitigationCallback(loss=settings.discrepancy, loss_weight=settings.loss_weight)]
+    if kind == "mask":
+        return [MitigationCallback(mask=task.sensitive_words or settings.lexicon, column=column)]
+    if kind == "loss":
+        return [MitigationCallback(loss=settings.discrepancy, loss_weight=settings.loss_weight, column=column)]
     return [
         MitigationCallback(
-            token="paired" if cell.mitigation == "token-paired" else True,
+            token="paired" if kind == "token-paired" else True,
             tag_position=cast(Position, settings.tag_position),
             tag_dropout=settings.tag_dropout,
+            column=column,
         )
     ]
 
@@ -235,15 +248,15 @@ def _fit(
 ) -> PreTrainedModel:
     classify = config.model.architecture == "classification"
     fit = fit_classifier if classify else fit_language_model
-    # Trainers reject columns of text that they do not know; the callbacks need the flag alone.
-    wanted = {"prompt", "label" if classify else "completion", "augmented"}
+    callbacks = _callbacks(config, task, cell)
+    columns = ["prompt", "label" if classify else "completion", *(callback.column for callback in callbacks)]
     return fit(
         model,
         tokenizer,
-        rows.select_columns([name for name in rows.column_names if name in wanted]),
+        rows.select_columns(columns),
         output_dir=Path(config.run.output_dir) / "trainer",
         seed=cell.seed,
-        callbacks=_callbacks(config, task, cell),
+        callbacks=callbacks,
         lora_rank=config.model.lora_rank if config.model.lora else None,
         report_to=config.run.report_to,
         max_length=config.fit.max_length,
@@ -260,7 +273,7 @@ def _measure(
     prompts = list(test["prompt"])
     if config.model.architecture == "classification":
         return task.score(test, label_probabilities(model, tokenizer, prompts, max_length=config.fit.max_length))
-    if cell.mitigation == "token-paired":
+    if cell.mitigation.removesuffix(_CONTROL) == "token-paired":
         # The callback added the tags to the tokenizer, that of real text last.
         tag, at_start = tokenizer.extra_special_tokens[-1], config.mitigation.tag_position == "start"
         prompts = [f"{tag}{prompt}" if at_start else f"{prompt}{tag}" for prompt in prompts]

@@ -13,12 +13,25 @@ from typing import Any, NoReturn, cast
 import yaml
 from trl import TrlParser
 
+from mitigate import world
 from mitigate.discrepancies import get_discrepancy
 from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts
 from mitigate.tags import check_tagging
 
-MITIGATIONS = ("none", "drop", "token", "token-paired", "mask", "loss")
+# A "-shuffled" arm is the control of the one before: the same mitigation acting on rows drawn at random.
+MITIGATIONS = (
+    "none",
+    "drop",
+    "token",
+    "token-shuffled",
+    "token-paired",
+    "token-paired-shuffled",
+    "mask",
+    "mask-shuffled",
+    "loss",
+    "loss-shuffled",
+)
 
 
 class ConfigError(ValueError):
@@ -161,8 +174,15 @@ class SweepConfig:
         merged: dict[str, Any] = {"task": self.grid.task}
         for part in parts:
             merged |= dataclasses.asdict(part)
-        files = (self.data.real_file, self.data.augmented_file, self.data.test_file, *self.mitigation.lexicon)
-        merged["files"] = {name: _digest(Path(name)) for name in files if name and Path(name).is_file()}
+        world_code = [world.__file__] if self.grid.task == "world" else []
+        files = (
+            *world_code,
+            self.data.real_file,
+            self.data.augmented_file,
+            self.data.test_file,
+            *self.mitigation.lexicon,
+        )
+        merged["files"] = {Path(name).name: _digest(Path(name)) for name in files if name and Path(name).is_file()}
         return merged
 
     @property
@@ -265,9 +285,9 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
                 yield f"`{field_name}`: '{value}' is none of {', '.join(allowed)}.{_nearest(value, allowed)}"
     used = {*config.grid.mitigations, *config.grid.null_mitigations}
     attempts: list[tuple[str, Callable[[], object]]] = []
-    if "loss" in used:
+    if used & {"loss", "loss-shuffled"}:
         attempts.append(("discrepancy", lambda: get_discrepancy(config.mitigation.discrepancy)))
-    if "mask" in used and config.grid.task != "world":
+    if used & {"mask", "mask-shuffled"} and config.grid.task != "world":
         attempts.append(("lexicon", lambda: load_lexicon(config.mitigation.lexicon)))
     for field_name, attempt in attempts:
         try:
@@ -275,9 +295,9 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
         except (ValueError, OSError) as error:
             yield f"`{field_name}`: {error}"
     classify = config.model.architecture == "classification"
-    if classify and "token-paired" in used:
+    if classify and used & {"token-paired", "token-paired-shuffled"}:
         yield "`mitigations`: 'token-paired' needs a prompt to put the real tag in, so `architecture: causal`."
-    if classify and "token" in used and config.mitigation.tag_position == "answer":
+    if classify and used & {"token", "token-shuffled"} and config.mitigation.tag_position == "answer":
         yield "`tag_position`: a classifier has no answer for the tag to precede; set it to `start`."
 
 
