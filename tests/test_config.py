@@ -1,0 +1,204 @@
+"""Configurations: what is in the repository can be read, and every mistake is told before anything is trained."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mitigate.recipes.cell import cell_id, cells_of
+from mitigate.recipes.config import MITIGATIONS, ConfigError, parse_config
+from mitigate.recipes.sweep import main
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+FILES = sorted(RECIPES.rglob("*.yaml"))
+TABLE = {
+    "task": "table", "real_file": "real.csv", "test_file": "test.csv", "text_column": "text", "label_column": "label",
+    "group_column": "group", "stereotypes": ["nurse=f", "pilot=m"],
+}  # fmt: skip
+
+
+def parse(**settings):
+    """Read a configuration from a file, as users do."""
+    Path("config.yaml").write_text(yaml.safe_dump(settings))
+    return parse_config(["--config", "config.yaml"])
+
+
+def ids(**settings):
+    config = parse(**settings)
+    return {cell_id(config, cell) for cell in cells_of(config)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(RECIPES)) for path in FILES])
+def test_every_recipe_can_be_read(path):
+    config = parse_config(["--config", str(path)])
+    written = yaml.safe_load(path.read_text())
+    assert {name: config.as_dict()[name] for name in written} == written
+    assert len(set(cells_of(config))) == len(cells_of(config))
+
+
+def test_the_command_line_overrides_the_file():
+    Path("config.yaml").write_text("epochs: 3\nseeds: [0, 1]\n")
+    config = parse_config(["--config", "config.yaml", "--seeds", "7", "--mitigations", "none", "mask"])
+    assert (config.fit.epochs, config.grid.seeds, config.grid.mitigations) == (3, [7], ["none", "mask"])
+
+
+def test_cells_of_bias_ratio_zero_serve_all_arms():
+    config = parse(bias_ratios=[0, 0.5], doses=[0, 1], mitigations=["none", "mask", "loss"], seeds=[0, 1])
+    cells = cells_of(config)
+    assert sum(cell.bias_ratio == 0 for cell in cells) == 2
+    assert sum(cell.dose == 0 and cell.bias_ratio > 0 for cell in cells) == 2  # the null arm, without mitigations
+    assert len(cells) == 2 * (1 + 1 + 3) == len(set(cells))
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"epoch": 1}, "There is no key `epoch`. Did you mean `epochs`?"),
+            ({"bias_ratios": [0, 1.0]}, r"`bias_ratios`: The bias ratio must lie in [0, 1), got 1.0"),
+            ({"bias_ratios": [0, -0.5]}, r"must lie in [0, 1), got -0.5"),
+            ({"bias_ratios": [0.2, 0.4]}, "`bias_ratios` must hold 0"),
+            ({"bias_ratios": [0]}, "and one more, got [0]"),
+            ({"doses": [0, 1.5]}, r"`doses` must lie in [0, 1], got 1.5"),
+            ({"mitigations": ["none", "maks"]}, "`mitigations`: 'maks' is none of none, drop"),
+            ({"mitigations": ["none", "maks"]}, "Did you mean `mask`?"),
+            ({"mitigations": ["mask"]}, "`mitigations` must hold `none`, with which the others are compared"),
+            ({"null_mitigations": ["non"]}, "`null_mitigations`: 'non' is none of"),
+            ({"task": "wrld"}, "`task`: 'wrld' is none of world, table. Did you mean `world`?"),
+            ({"report_to": "wandbb"}, "Did you mean `wandb`?"),
+            ({"mitigations": ["none", "loss"], "discrepancy": "mdm"}, "Did you mean 'mmd'?"),
+            ({**TABLE, "mitigations": ["none", "mask"], "lexicon": ["gender", "gone.txt"]}, "`lexicon`: "),
+            ({"seeds": [1, 1]}, "`seeds` must hold at least one value and none twice, got [1, 1]"),
+            ({"tag_dropout": 1.0}, "must lie in [0, 1), got 1.0"),
+            ({"loss_weight": -1}, "`loss_weight` must be at least 0, got -1"),
+            ({"training_rows": 0}, "`training_rows` must be greater than 0, got 0"),
+            ({"mitigations": ["none", "token"], "architecture": "classification"}, "set it to `start`"),
+            ({**TABLE, "real_file": None}, "`real_file` is missing"),
+            ({**TABLE, "stereotypes": ["nurse"]}, "'nurse' is not of the form label=group"),
+            ({**TABLE, "label_column": None}, "are needed for the TPR gap"),
+            ({**TABLE, "options_column": "o"}, "`options_column` and `distribution_column` go together"),
+        ],
+    )
+    def test_a_mistake_is_told_with_its_field_and_value(self, settings, message):
+        with pytest.raises(ConfigError) as error:
+            parse(**settings)
+        assert message in str(error.value)
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"epochs": "many"},
+            {"epochs": [1]},
+            {"seeds": 3},
+            {"seeds": ["a"]},
+            {"seeds": [0.5]},
+            {"bias_ratios": [0, "x"]},
+            {"training_rows": 40.5},
+            {"lora": "maybe"},
+            {"mitigations": "none"},
+        ],
+        ids=str,
+    )
+    def test_a_value_of_the_wrong_type_is_told_with_its_field(self, settings):
+        (name, value) = next(iter(settings.items()))
+        with pytest.raises(ConfigError) as error:
+            parse(**settings)
+        assert name in str(error.value)
+        assert str(value if not isinstance(value, list) else value[-1]) in str(error.value)
+        assert "'n' is none of" not in str(error.value)  # a word taken for a list of letters
+
+    @pytest.mark.parametrize("name", ["mitigations", "null_mitigations"])
+    def test_a_mitigation_named_twice_is_one_arm_or_refused(self, name):
+        try:
+            cells = cells_of(parse(**{name: ["none", "none"], "doses": [0, 1]}))
+        except ConfigError as error:
+            assert name in str(error)
+        else:
+            assert len(cells) == len(set(cells))
+
+    @pytest.mark.parametrize("words", [["--epoch", "1"], ["--epoch=1"], ["--training_row", "5"]], ids=" ".join)
+    def test_a_key_on_the_command_line_is_not_guessed_from_its_beginning(self, words):
+        with pytest.raises(ConfigError, match=r"There is no key `(epoch|training_row)`\. Did you mean"):
+            parse_config(words)
+
+    def test_a_stray_word_is_not_passed_over(self):
+        with pytest.raises(ConfigError, match="quickstart"):
+            parse_config(["quickstart.yaml"])
+
+    @pytest.mark.parametrize("text", ["seeds: [0", "- seeds", "seeds: {a"], ids=["open", "list", "brace"])
+    def test_a_file_that_is_not_a_mapping_is_refused(self, text):
+        Path("config.yaml").write_text(text)
+        with pytest.raises(ConfigError):
+            parse_config(["--config", "config.yaml"])
+
+    def test_all_mistakes_are_listed_at_once(self):
+        with pytest.raises(ConfigError) as error:
+            parse(epoch=1, bias_ratios=[0, 1.2], mitigations=["none", "msk"], batch_size=0, loss_weight=-1)
+        lines = str(error.value).splitlines()
+        assert len(lines) == 5
+        for word in ("`epoch`", "1.2", "'msk'", "`batch_size`", "`loss_weight`"):
+            assert sum(word in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--epochz", "1", "--bias_ratios", "0", "2"], "There is no key `epochz`"),
+        (["--epochs", "many"], "epochs"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--task", "table", "--real_file", "no.csv", "--test_file", "no.csv", "--text_column", "t", "--label_column",
+          "l", "--group_column", "g", "--stereotypes", "a=b"], "there is no file no.csv"),
+    ],
+)  # fmt: skip
+def test_a_wrong_configuration_ends_with_two_and_trains_nothing(arguments, message, capsys):
+    assert main([*arguments, "--output_dir", "results"]) == 2
+    assert "This configuration cannot be run:" in (told := capsys.readouterr().err)
+    assert message in told
+    assert not Path("results").exists()
+
+
+def test_rows_that_do_not_suffice_are_found_before_training(capsys):
+    Path("rows.csv").write_text("text,label,group,augmented\n" + "a,nurse,f,0\nb,pilot,m,1\n" * 5)
+    Path("config.yaml").write_text(yaml.safe_dump({**TABLE, "real_file": "rows.csv", "test_file": "rows.csv"}))
+    assert main(["--config", "config.yaml", "--output_dir", "results", "--training_rows", "50"]) == 2
+    assert "50 real rows are needed and 5 are there: lower `training_rows`" in capsys.readouterr().err
+    assert not Path("results").exists()
+
+
+class TestNamesOfCells:
+    """A result is used again only for the settings that gave it."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"learning_rate": 1e-3}, {"training_rows": 41}, {"loss_weight": 2.0}, {"discrepancy": "mmd"},
+            {"hidden_size": 32}, {"base_epochs": 1.0}, {"lora": True}, {"model": "another"}, {"tag_position": "start"},
+            {"lexicon": ["nationality"]}, {"seeds": [5]},
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_a_changed_setting_gives_other_names(self, change):
+        assert ids(seeds=[0, 1]).isdisjoint(ids(**{"seeds": [0, 1], **change}))
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"workers": 1}, {"title": "T"}, {"report_to": "none"}, {"output_dir": "o"}, {"project": "p"}],
+        ids=str,
+    )
+    def test_where_and_how_it_runs_gives_the_same_names(self, change):
+        assert ids(seeds=[0, 1]) == ids(seeds=[0, 1], **change)
+
+    def test_a_larger_grid_keeps_the_names_of_the_smaller_one(self):
+        small = ids(seeds=[0, 1], bias_ratios=[0, 0.5])
+        assert small < ids(seeds=[0, 1, 2], bias_ratios=[0, 0.25, 0.5], mitigations=["none", *MITIGATIONS[1:4]])
+
+    @pytest.mark.parametrize("changed", ["a/rows.csv", "b/rows.csv", "c/rows.csv", "words.txt"])
+    def test_a_changed_file_gives_other_names_even_where_all_files_are_called_the_same(self, changed):
+        files = {"real_file": "a/rows.csv", "augmented_file": "b/rows.csv", "test_file": "c/rows.csv"}
+        for name in [*files.values(), "words.txt"]:
+            Path(name).parent.mkdir(exist_ok=True)
+            Path(name).write_text("she\n")
+        settings = {**TABLE, **files, "lexicon": ["words.txt"], "mitigations": ["none", "mask"]}
+        before = ids(**settings)
+        Path(changed).write_text("he\n")
+        assert ids(**settings).isdisjoint(before)
