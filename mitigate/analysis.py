@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mitigate import stats
-from mitigate.cells import Sweep, read_cells
+from mitigate.cells import CONTROL, Sweep, read_cells
 from mitigate.stats import Interval
 
 # Slopes are reported as the change of the metric per +0.10 of the bias ratio.
@@ -106,6 +106,9 @@ class Arm:
         content (`Contrast` or `None`):
             Slope of this unmitigated arm minus slope of the null arm: what the biased content adds to the effect of
             synthetic text as such. `None` for other arms, and without a null arm.
+        control (`Contrast` or `None`):
+            Slope of the arm's control minus slope of the arm: what the mitigation owes to acting on augmented rows,
+            rather than on any. `None` for arms without a control.
     """
 
     mitigation: str
@@ -117,6 +120,12 @@ class Arm:
     p_holm: float = math.nan
     comparison: Comparison | None = None
     content: Contrast | None = None
+    control: Contrast | None = None
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the arm is the control of another."""
+        return self.mitigation.endswith(CONTROL)
 
     @property
     def is_null(self) -> bool:
@@ -264,10 +273,12 @@ def _at(arm: Arm, metric: str, ratio: float) -> dict[int, float]:
 
 
 def _compare(arm: Arm, arms: Mapping[tuple[str, float], Arm]) -> Arm:
-    """Set the arm beside the unmitigated one of its dose, or an unmitigated one beside the null arm."""
+    """Set an arm beside the unmitigated one of its dose and its control; an unmitigated one beside the null arm."""
     none, null = arms.get(("none", arm.dose)), arms.get(("none", 0.0))
     if arm.mitigation != "none":
-        return replace(arm, comparison=_comparison(none, arm)) if none else arm
+        control = arms.get((arm.mitigation + CONTROL, arm.dose))
+        beside = _contrast(control, arm) if control else None
+        return replace(arm, comparison=_comparison(none, arm) if none else None, control=beside)
     return replace(arm, content=_contrast(arm, null)) if null and not arm.is_null else arm
 
 
@@ -311,12 +322,13 @@ def _removed(none: Arm, arm: Arm, ratio: float) -> Interval | None:
 def _correct(arms: list[Arm]) -> tuple[tuple[Arm, ...], int]:
     """Correct the tests of the two families; returns the arms and the size of the family of contrasts."""
     contrasts = [arm.comparison.slope if arm.comparison else arm.content for arm in arms]
+    tests = [*contrasts, *(arm.control for arm in arms)]
     slope_ps = stats.holm([arm.p for arm in arms])
-    contrast_ps = stats.holm([contrast.p if contrast else math.nan for contrast in contrasts])
+    corrected_ps = stats.holm([test.p if test else math.nan for test in tests])
+    tested = [replace(test, p_holm=p) if test else None for test, p in zip(tests, corrected_ps, strict=True)]
     corrected = []
-    for arm, contrast, slope_p, contrast_p in zip(arms, contrasts, slope_ps, contrast_ps, strict=True):
-        tested = replace(contrast, p_holm=contrast_p) if contrast else None
-        comparison = replace(arm.comparison, slope=tested) if arm.comparison and tested else None
-        content = tested if arm.content else None
-        corrected.append(replace(arm, p_holm=slope_p, comparison=comparison, content=content))
-    return tuple(corrected), sum(not math.isnan(p) for p in contrast_ps)
+    for arm, p, contrast, control in zip(arms, slope_ps, tested[: len(arms)], tested[len(arms) :], strict=True):
+        comparison = replace(arm.comparison, slope=contrast) if arm.comparison and contrast else None
+        content = contrast if arm.content else None
+        corrected.append(replace(arm, p_holm=p, comparison=comparison, content=content, control=control))
+    return tuple(corrected), sum(not math.isnan(p) for p in corrected_ps)

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 REQUIRED = ("bias", "utility")
 # Baselines first, so that tables and legends read from what is compared against to what is compared.
-ORDER = ("none", "drop", "token", "mask", "loss")
+ORDER = ("none", "drop", "token", "token-paired", "mask", "loss")
+# Ending of an arm's name that makes it the control of the arm without: the same mitigation on rows drawn at random.
+CONTROL = "-shuffled"
 FIELDS = ("dose", "mitigation", "bias_ratio", "seed")
 
 
@@ -58,7 +60,7 @@ class Sweep:
     def arms(self) -> list[tuple[str, float]]:
         """Mitigation and dose of every arm; the largest dose first, and within a dose the baselines first."""
         arms = {(cell.mitigation, cell.dose) for cell in self.metrics if cell.bias_ratio > 0}
-        return sorted(arms, key=lambda arm: (-arm[1], ORDER.index(arm[0]) if arm[0] in ORDER else len(ORDER), arm[0]))
+        return sorted(arms, key=lambda arm: (-arm[1], _rank(arm[0]), arm[0]))
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -118,6 +120,11 @@ def read_cells(records: Iterable[Mapping[str, Any]]) -> Sweep:
         else:
             sweep.metrics[cell] = metrics
     return sweep
+
+
+def _rank(mitigation: str) -> int:
+    name = mitigation.removesuffix(CONTROL)
+    return ORDER.index(name) if name in ORDER else len(ORDER)
 
 
 def _cell(record: Mapping[str, Any]) -> Cell:

@@ -20,6 +20,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from mitigate.callbacks import MitigationCallback
+from mitigate.cells import CONTROL
 from mitigate.mixing import bias_counts, mix
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.config import SweepConfig
@@ -33,7 +34,6 @@ from mitigate.tags import Position
 PACKAGES = ("mitigate", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 SHUFFLED_COLUMN = "shuffled"
-_CONTROL = "-shuffled"
 
 
 @dataclass(frozen=True)
@@ -220,8 +220,8 @@ def training_mix(config: SweepConfig, task: Task, cell: Cell) -> Dataset:
 
 def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[MitigationCallback]:
     settings = config.mitigation
-    kind = cell.mitigation.removesuffix(_CONTROL)
-    column = SHUFFLED_COLUMN if cell.mitigation.endswith(_CONTROL) else AUGMENTED_COLUMN
+    kind = cell.mitigation.removesuffix(CONTROL)
+    column = SHUFFLED_COLUMN if cell.mitigation.endswith(CONTROL) else AUGMENTED_COLUMN
     if kind in ("none", "drop"):
         return []
     if kind == "mask":
@@ -273,7 +273,7 @@ def _measure(
     prompts = list(test["prompt"])
     if config.model.architecture == "classification":
         return task.score(test, label_probabilities(model, tokenizer, prompts, max_length=config.fit.max_length))
-    if cell.mitigation.removesuffix(_CONTROL) == "token-paired":
+    if cell.mitigation.removesuffix(CONTROL) == "token-paired":
         # The callback added the tags to the tokenizer, that of real text last.
         tag, at_start = tokenizer.extra_special_tokens[-1], config.mitigation.tag_position == "start"
         prompts = [f"{tag}{prompt}" if at_start else f"{prompt}{tag}" for prompt in prompts]

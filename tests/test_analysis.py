@@ -232,3 +232,24 @@ class TestVerdict:
         sentences = verdict(analyse(sweep()))
         assert not [s for s in sentences if s.startswith(("Few seeds", "Small design", "Incomplete"))]
         assert "permutation tests of 6 slopes, paired t tests of 5 differences" in sentences[-1]
+
+
+def test_a_mitigation_is_set_beside_its_control():
+    effects = {"none": (0.10, 0.0), "loss": (0.02, 0.0), "loss-shuffled": (0.06, 0.0)}
+    analysis = analyse(sweep(effects))
+    loss, control = analysis.arm("loss", 1.0), analysis.arm("loss-shuffled", 1.0)
+    assert loss.control.interval.estimate == pytest.approx(control.slope.estimate - loss.slope.estimate)
+    assert loss.control.interval.estimate == pytest.approx(0.004, abs=1e-3)
+    assert control.is_control and control.control is None
+    # Two doses, two comparisons each, one control each, and the biased content of the unmitigated arm.
+    assert analysis.contrast_family == 7
+
+
+def test_the_verdict_says_what_a_mitigation_owes_to_its_aim_and_leaves_out_the_control():
+    aimed = {"none": (0.10, 0.0), "loss": (0.02, 0.0), "loss-shuffled": (0.06, 0.0)}
+    aimless = {"none": (0.10, 0.0), "loss": (0.02, 0.0), "loss-shuffled": (0.02, 0.0)}
+    sentences = verdict(analyse(sweep(aimed, seeds=8)))
+    assert any("owes this to acting on augmented rows is detected" in sentence for sentence in sentences)
+    assert not any(sentence.startswith("loss-shuffled") for sentence in sentences)
+    sentences = verdict(analyse(sweep(aimless, seeds=8)))
+    assert any("owes this to acting on augmented rows is not detected" in sentence for sentence in sentences)

@@ -15,11 +15,12 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from mitigate.analysis import Analysis, Arm
+from mitigate.cells import CONTROL
 
 # Okabe & Ito 2008, told apart by colour-blind readers; markers differ as well, for print in grey.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "D", "^", "v", "P")
-KNOWN = ("none", "mask", "token", "loss", "drop")
+KNOWN = ("none", "mask", "token", "loss", "drop", "token-paired")
 NULL_COLOUR = "#8C8C8C"
 # Text and axes have this colour, which no curve has, so that a page can put its own in its place.
 INK = "#1F2329"
@@ -52,6 +53,8 @@ def figure(
 ) -> str:
     """
     Draw the inheritance curves: mean and 95% band over seeds for every mitigation, and the null arm dashed in grey.
+
+    A control is dotted in the colour of its mitigation, without a band.
 
     Args:
         analysis (`Analysis`):
@@ -111,24 +114,25 @@ def _drawn(analysis: Analysis, dose: float | None) -> list[Arm]:
 
 
 def _panel(axes: Axes, analysis: Analysis, arms: list[Arm], metric: str) -> None:
-    others = sorted({arm.mitigation for arm in analysis.arms} - set(KNOWN))
+    others = sorted({arm.mitigation.removesuffix(CONTROL) for arm in analysis.arms} - set(KNOWN))
     names = [*KNOWN, *others]
     ends = []
     for arm in arms:
-        rank = names.index(arm.mitigation)
+        rank = names.index(arm.mitigation.removesuffix(CONTROL))
         is_null = arm.is_null and arm.mitigation == "none"
         colour = NULL_COLOUR if is_null else COLOURS[rank % len(COLOURS)]
         points = arm.curves.get(metric, ())
         x = [point.bias_ratio for point in points]
         y = [point.interval.estimate for point in points]
         low, high = ([getattr(point.interval, side) for point in points] for side in ("low", "high"))
-        axes.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0)
+        if not arm.is_control:
+            axes.fill_between(x, low, high, color=colour, alpha=0.14, linewidth=0)
         axes.plot(
             x,
             y,
             color=colour,
-            linewidth=1.8,
-            linestyle=(0, (4, 2)) if is_null else "-",
+            linewidth=1.2 if arm.is_control else 1.8,
+            linestyle=":" if arm.is_control else (0, (4, 2)) if is_null else "-",
             marker=MARKERS[rank % len(MARKERS)],
             markersize=4.5,
             markeredgewidth=0,

@@ -115,6 +115,8 @@ def _long_rows(arm: Arm) -> Iterator[tuple[str, ...]]:
     yield ("slope", "", *_digits(arm.slope), repr(arm.p), repr(arm.p_holm))
     if arm.content:
         yield ("slope - null arm", "", *_digits(arm.content.interval), repr(arm.content.p), repr(arm.content.p_holm))
+    if arm.control:
+        yield ("control - slope", "", *_digits(arm.control.interval), repr(arm.control.p), repr(arm.control.p_holm))
     compared = arm.comparison
     if compared:
         contrast, ratio = compared.slope, repr(compared.bias_ratio)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Literal
 
 from mitigate.analysis import Analysis, Arm, Comparison, Contrast
@@ -44,7 +45,8 @@ def verdict(analysis: Analysis) -> list[str]:
     sentences = [_inheritance(analysis, arm, places) for arm in treated if arm.mitigation == "none"]
     sentences += [_null(analysis, places)]
     sentences += [_content(arm, places) for arm in treated if arm.content]
-    sentences += [_mitigation(analysis, arm, places) for arm in treated if arm.mitigation != "none"]
+    mitigated = [arm for arm in treated if arm.mitigation != "none" and not arm.is_control]
+    sentences += [_mitigation(analysis, arm, places) for arm in mitigated]
     return [*sentences, *_warnings(analysis), _method(analysis)]
 
 
@@ -151,7 +153,8 @@ def _mitigation(analysis: Analysis, arm: Arm, places: Decimals) -> str:
     if math.isnan(comparison.slope.interval.low):
         return f"What {name} changes is not tested: {_count(comparison.slope.interval.n, 'seed')} shared with none."
     clauses = [_effect(analysis, name, comparison, places), _own_slope(arm, places)]
-    return "; ".join([*clauses, _utility(analysis, comparison, places)]) + "."
+    clauses += [_utility(analysis, comparison, places), *_control(arm, places)]
+    return "; ".join(clauses) + "."
 
 
 def _effect(analysis: Analysis, name: str, comparison: Comparison, places: Decimals) -> str:
@@ -172,6 +175,18 @@ def _effect(analysis: Analysis, name: str, comparison: Comparison, places: Decim
     return (
         f"{name} reduces inheritance: {change}, which removes {share(comparison.removed)} of the inherited {gap} "
         f"{at}{overshoot}"
+    )
+
+
+def _control(arm: Arm, places: Decimals) -> Iterator[str]:
+    contrast = arm.control
+    if contrast is None or math.isnan(contrast.interval.low):
+        return
+    grade, evidence = finding(contrast.interval, contrast.p_holm), _contrast_evidence(contrast, places)
+    below = "below" if contrast.interval.estimate > 0 else "above"
+    yield (
+        f"that it owes this to acting on augmented rows is {grade}: its slope lies {_size(contrast.interval, places)} "
+        f"{below} that of its control, which acts on rows drawn at random {evidence}"
     )
 
 
