@@ -1,0 +1,179 @@
+"""Read the files of a user into rows to train and to measure on, and say what is wrong with them before training."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, load_dataset
+from datasets.exceptions import DatasetsError
+
+from mitigate.recipes.config import ConfigError, DataArguments
+
+# Values of the column that tells augmented rows.
+_TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0")
+
+
+class Table:
+    """
+    Real, augmented and test rows of files or of the Hub.
+
+    Training rows have `prompt` and `completion`; test rows have `prompt`, `candidates` and, on opinions,
+    `distribution`. Both have `label` and `group` where there are such columns.
+
+    Args:
+        data (`DataArguments`):
+            Files and columns.
+
+    Attributes:
+        real (`Dataset`):
+            Real rows to train on.
+        augmented (`Dataset`):
+            Augmented rows to train on.
+        test (`Dataset`):
+            Rows to measure on.
+
+    Raises:
+        ConfigError: If a file or a column is not there, a value is missing or of the wrong kind, a label is outside
+            the label set, or the test rows do not suffice for the metrics.
+    """
+
+    def __init__(self, data: DataArguments) -> None:
+        self._data = data
+        self._stereotypes = data.stereotype_of()
+        self._opinions = data.distribution_column is not None
+        real, augmented = self._training_files()
+        self.real = self._prepare(real, "real")
+        self.augmented = self._prepare(augmented, "augmented")
+        self.test = self._prepare(_load(data.test_file, "test_file"), "test")
+        problems = list(self._problems_of_groups() if not self._opinions else ())
+        if problems:
+            raise ConfigError("\n".join(problems))
+
+    def _training_files(self) -> tuple[Dataset, Dataset]:
+        data = self._data
+        rows = _load(data.real_file, "real_file")
+        if data.augmented_file is not None:
+            return rows, _load(data.augmented_file, "augmented_file")
+        column = data.augmented_column
+        if column not in rows.column_names:
+            raise ConfigError(
+                f"`augmented_column`: '{column}' is not a column of {data.real_file} (columns: "
+                f"{', '.join(rows.column_names)}). Name the boolean column that tells augmented rows, or give the "
+                "augmented rows in a file of their own, `augmented_file`."
+            )
+        flags = [str(flag).strip().lower() for flag in rows[column]]
+        other = sorted(set(flags) - {*_TRUE, *_FALSE})
+        if other:
+            raise ConfigError(f"`augmented_column`: '{column}' must hold true and false, got '{other[0]}'.")
+        if len({flag in _TRUE for flag in flags}) == 1:
+            kind = "augmented" if flags[0] in _TRUE else "real"
+            raise ConfigError(f"`augmented_column`: all {len(rows)} rows of {data.real_file} are {kind}.")
+        sides = [[i for i, flag in enumerate(flags) if flag in values] for values in (_FALSE, _TRUE)]
+        return rows.select(sides[0]), rows.select(sides[1])
+
+    def _prepare(self, rows: Dataset, kind: str) -> Dataset:
+        named = self._columns(test=kind == "test")
+        for field_name, column in named.items():
+            if column not in rows.column_names:
+                raise ConfigError(
+                    f"`{field_name}`: '{column}' is not a column of the {kind} rows (columns: "
+                    f"{', '.join(rows.column_names)})."
+                )
+        prepared = []
+        for number, row in enumerate(rows, start=1):
+            values = {field_name: row[column] for field_name, column in named.items()}
+            empty = [field_name for field_name, value in values.items() if value is None or value == ""]
+            if empty:
+                raise ConfigError(f"`{empty[0]}`: '{named[empty[0]]}' is empty in {kind} row {number}.")
+            try:
+                prepared.append(self._row(values, test=kind == "test"))
+            except ValueError as error:
+                raise ConfigError(f"{error} ({kind} row {number})") from error
+        return Dataset.from_list(prepared)
+
+    def _columns(self, *, test: bool) -> dict[str, str]:
+        names = ["prompt_column" if self._data.prompt_column else "text_column", "group_column"]
+        if test and self._opinions:
+            names += ["options_column", "distribution_column"]
+        else:
+            names += ["completion_column", "label_column"]
+        columns = {name: getattr(self._data, name) for name in names if getattr(self._data, name) is not None}
+        if not {"options_column", "completion_column", "label_column"} & set(columns):
+            raise ConfigError("Name `completion_column` or `label_column`, the column of the answer to train on.")
+        return columns
+
+    def _row(self, values: dict[str, Any], *, test: bool) -> dict[str, Any]:
+        text = values.get("prompt_column")
+        result = {"prompt": f"{values['text_column']}{self._data.prompt_suffix}" if text is None else str(text)}
+        if "group_column" in values:
+            result["group"] = str(values["group_column"])
+        if "options_column" in values:
+            return result | _opinion(values["options_column"], values["distribution_column"])
+        if "label_column" in values:
+            result["label"] = str(values["label_column"])
+        result["completion"] = f" {values.get('completion_column', values.get('label_column'))}"
+        if test:
+            return {**result, "candidates": [f" {label}" for label in sorted(self._stereotypes)]}
+        return result
+
+    def _problems_of_groups(self) -> Iterator[str]:
+        for name, rows in (("real", self.real), ("augmented", self.augmented), ("test", self.test)):
+            outside = sorted(set(rows["label"]) - set(self._stereotypes))
+            if outside:
+                yield (
+                    f"The {name} rows have labels outside the label set: {', '.join(outside)}. `stereotypes` names "
+                    f"{', '.join(sorted(self._stereotypes))}; add them there, or drop these rows."
+                )
+        groups = sorted(set(self.test["group"]))
+        if len(groups) != 2:
+            yield f"The TPR gap compares two groups, and the test rows have {len(groups)}: {', '.join(groups)}."
+            return
+        strange = sorted(set(self._stereotypes.values()) - set(groups))
+        if strange:
+            yield f"`stereotypes`: {', '.join(strange)} is no group of the test rows (groups: {', '.join(groups)})."
+        counts = Counter(zip(self.test["label"], self.test["group"], strict=True))
+        for label in sorted(set(self.test["label"])):
+            for group in groups:
+                if counts[label, group] == 0:
+                    yield f"No test row has label '{label}' and group '{group}', so their gap cannot be measured."
+
+
+def _opinion(options: Any, shares: Any) -> dict[str, Any]:
+    if not isinstance(options, list) or not isinstance(shares, list):
+        raise ValueError("`options_column` and `distribution_column` must hold lists, so take JSONL, not CSV.")
+    if len(options) != len(shares) or len(options) < 2:
+        raise ValueError(
+            f"Options and shares must be equally many, and at least two, got {len(options)} and {len(shares)}."
+        )
+    values = np.asarray(shares, dtype=float)
+    if not (np.isfinite(values).all() and values.min() >= 0 and values.sum() > 0):
+        raise ValueError("The shares of `distribution_column` must be at least 0, and not all of them 0.")
+    return {"candidates": [f" {option}" for option in options], "distribution": values.tolist()}
+
+
+def _load(source: str | None, field_name: str) -> Dataset:
+    assert source is not None  # checked with the configuration
+    suffix = Path(source).suffix
+    # Without its defaults, the reader would take the text "None" or "NA" for a missing value.
+    kinds: dict[str, tuple[str, dict[str, Any]]] = {
+        ".csv": ("csv", {"keep_default_na": False}),
+        ".jsonl": ("json", {}),
+        ".json": ("json", {}),
+    }
+    if suffix in kinds and not Path(source).is_file():
+        raise ConfigError(f"`{field_name}`: there is no file {source}.")
+    try:
+        if suffix in kinds:
+            kind, options = kinds[suffix]
+            rows = load_dataset(kind, data_files=source, split="train", keep_in_memory=True, **options)
+        else:
+            rows = load_dataset(source, split="test" if field_name == "test_file" else "train")
+    except (OSError, ValueError, DatasetsError) as error:
+        raise ConfigError(f"`{field_name}`: {source} cannot be read: {error}") from error
+    if len(rows) == 0:
+        raise ConfigError(f"`{field_name}`: {source} has no rows.")
+    return rows
