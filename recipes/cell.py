@@ -21,9 +21,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from mitigate.callbacks import MitigationCallback
 from mitigate.cells import CONTROL
+from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts, mix
 from mitigate.provenance import AUGMENTED_COLUMN
-from mitigate.recipes.config import SweepConfig
+from mitigate.recipes.config import ConfigError, SweepConfig
 from mitigate.recipes.models import load_model, train_base
 from mitigate.recipes.tasks import TableTask, Task, WorldTask
 from mitigate.recipes.training import fit_classifier, fit_language_model
@@ -125,7 +126,14 @@ def make_task(config: SweepConfig) -> Task:
     Raises:
         ConfigError: If the data do not fit the configuration.
     """
-    return WorldTask() if config.grid.task == "world" else TableTask(config.data)
+    if config.grid.task == "world":
+        return WorldTask()
+    if any(name.startswith("mask") for name in config.grid.mitigations):
+        try:
+            load_lexicon(config.mitigation.lexicon)
+        except (ValueError, OSError) as error:
+            raise ConfigError(f"`lexicon`: {error}") from error
+    return TableTask(config.data)
 
 
 def base_source(config: SweepConfig, task: Task, seed: int) -> str:

@@ -1,143 +1,40 @@
-"""What a sweep can be told: one YAML file, every field of which can be overridden on the command line."""
+"""Train and measure one model for every cell of a grid, told by a YAML file and overrides on the command line."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import yaml
-from trl import TrlParser
+from transformers import HfArgumentParser
 
 from mitigate import world
 from mitigate.discrepancies import get_discrepancy
 from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts
+from mitigate.recipes.arguments import (
+    MITIGATIONS,
+    DataArguments,
+    FitArguments,
+    GridArguments,
+    MitigationArguments,
+    ModelArguments,
+    RunArguments,
+)
 from mitigate.tags import check_tagging
 
-# A "-shuffled" arm is the control of the one before: the same mitigation acting on rows drawn at random.
-MITIGATIONS = (
-    "none",
-    "drop",
-    "token",
-    "token-shuffled",
-    "token-paired",
-    "token-paired-shuffled",
-    "mask",
-    "mask-shuffled",
-    "loss",
-    "loss-shuffled",
-)
+PARTS = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, RunArguments)
 
 
 class ConfigError(ValueError):
     """Raised before any training when a configuration cannot be run; lists all that is wrong with it."""
-
-
-def _option(default: Any, help: str) -> Any:
-    if isinstance(default, list):
-        return field(default_factory=lambda: default, metadata={"help": help})
-    return field(default=default, metadata={"help": help})
-
-
-@dataclass
-class GridArguments:
-    """The cells of the sweep."""
-
-    task: str = _option(
-        "world", "What is trained and measured: `world` (the controlled testbed) or `table` (your rows)."
-    )
-    bias_ratios: list[float] = _option([0.0, 0.25, 0.5, 0.75], "Bias ratios ρ in [0, 1); 0 must be among them.")
-    doses: list[float] = _option([1.0], "Bias doses β in [0, 1] of the augmented rows.")
-    mitigations: list[str] = _option(["none"], f"Any of {', '.join(MITIGATIONS)}; `none` must be among them.")
-    null_mitigations: list[str] = _option(["none"], "Mitigations that are run at dose 0, the null arm.")
-    seeds: list[int] = _option([0, 1, 2, 3, 4], "Seeds: of the draw of rows, of the base model and of training.")
-
-
-@dataclass
-class MitigationArguments:
-    """How the mitigations are set."""
-
-    lexicon: list[str] = _option(["gender"], "Sensitive words to mask: names of lexicons, or paths of word lists.")
-    discrepancy: str = _option("mean", "Discrepancy of the alignment loss: mean, coral or mmd.")
-    loss_weight: float = _option(1.0, "Weight of the alignment loss.")
-    tag_position: str = _option("answer", "Where the tag goes: start (of the text) or answer (right before it).")
-    tag_dropout: float = _option(0.0, "Share of rows that stay without their tag, in [0, 1).")
-
-
-@dataclass
-class ModelArguments:
-    """The model that every cell starts from."""
-
-    model: str | None = _option(
-        None, "Hub id or folder of the model. Without one, a small one is trained from scratch."
-    )
-    architecture: str = _option("causal", "`causal` (language model, TRL's SFTTrainer) or `classification` (Trainer).")
-    lora: bool = _option(False, "Train LoRA adapters instead of all weights.")
-    lora_rank: int = _option(16, "Rank of the adapters.")
-    hidden_size: int = _option(64, "Width of the model trained from scratch.")
-    layers: int = _option(2, "Layers of the model trained from scratch.")
-    vocabulary_size: int = _option(4000, "Tokens of the vocabulary trained from scratch on the rows of a table.")
-    base_epochs: float = _option(6.0, "Epochs in which the model is trained from scratch.")
-    base_learning_rate: float = _option(3e-3, "Its learning rate.")
-    trust_remote_code: bool = _option(False, "Run code that comes with the model.")
-
-
-@dataclass
-class FitArguments:
-    """How the model of a cell is fine-tuned; the same for all cells."""
-
-    training_rows: int = _option(600, "Rows of the training mix, real and augmented together.")
-    epochs: float = _option(4.0, "Epochs.")
-    learning_rate: float = _option(2e-3, "Learning rate.")
-    batch_size: int = _option(32, "Rows in a batch.")
-    max_length: int = _option(512, "Tokens after which a row is cut.")
-
-
-@dataclass
-class DataArguments:
-    """Where the rows of a table are, and which column is what."""
-
-    real_file: str | None = _option(None, "CSV or JSONL file, or Hub id, of real rows.")
-    augmented_file: str | None = _option(None, "Likewise of augmented rows; unnecessary if a column tells them apart.")
-    test_file: str | None = _option(None, "Likewise of the rows to measure on.")
-    augmented_column: str = _option("augmented", "Boolean column of `real_file` when it holds augmented rows as well.")
-    text_column: str | None = _option(None, "Column of the text.")
-    prompt_suffix: str = _option("", "Question that follows the text in the prompt of a causal model.")
-    prompt_column: str | None = _option(None, "Column of the prompt, instead of the text.")
-    completion_column: str | None = _option(None, "Column of the answer, instead of the label.")
-    label_column: str | None = _option(None, "Column of the label.")
-    group_column: str | None = _option(None, "Column of the group.")
-    options_column: str | None = _option(None, "Column of the answers to choose from, in test rows on opinions.")
-    distribution_column: str | None = _option(None, "Column of how people answered, in test rows on opinions.")
-    stereotypes: list[str] = _option(
-        [], "Stereotyped group of each label, as label=group: sign of the gap and the dose."
-    )
-
-    def stereotype_of(self) -> dict[str, str]:
-        """
-        Read the stereotypes.
-
-        Returns:
-            `dict[str, str]`: Stereotyped group of each label.
-        """
-        pairs = (entry.partition("=") for entry in self.stereotypes)
-        return {label.strip(): group.strip() for label, _, group in pairs}
-
-
-@dataclass
-class RunArguments:
-    """Where and how the sweep runs. None of it changes a result."""
-
-    output_dir: str = _option("outputs/sweep", "Folder of the results.")
-    workers: int = _option(2, "Processes, each of which trains one cell at a time.")
-    title: str = _option("Bias inheritance", "Title of the report.")
-    report_to: str = _option("wandb", "Tracker: `wandb` (offline unless you are logged in) or `none`.")
-    project: str = _option("mitigate", "W&B project.")
 
 
 @dataclass(frozen=True)
@@ -174,15 +71,11 @@ class SweepConfig:
         merged: dict[str, Any] = {"task": self.grid.task}
         for part in parts:
             merged |= dataclasses.asdict(part)
-        world_code = [world.__file__] if self.grid.task == "world" else []
-        files = (
-            *world_code,
-            self.data.real_file,
-            self.data.augmented_file,
-            self.data.test_file,
-            *self.mitigation.lexicon,
-        )
-        merged["files"] = {Path(name).name: _digest(Path(name)) for name in files if name and Path(name).is_file()}
+        data = self.data
+        files = [data.real_file, data.augmented_file, data.test_file, *self.mitigation.lexicon]
+        merged["files"] = {name: _digest(Path(name)) for name in files if name and Path(name).is_file()}
+        if self.grid.task == "world":
+            merged["files"]["mitigate/world.py"] = _digest(Path(world.__file__))
         return merged
 
     @property
@@ -216,14 +109,14 @@ def parse_config(arguments: list[str]) -> SweepConfig:
     Raises:
         ConfigError: If a key does not exist or a value cannot be; the message lists everything that is wrong.
     """
-    parts = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, RunArguments)
-    parser = _Parser(cast(Any, parts), description="Train and measure one model for every cell of a grid.")
-    try:
-        *parsed, unknown = parser.parse_args_and_config(arguments, return_remaining_strings=True)
-    except (OSError, yaml.YAMLError, ValueError) as error:
-        raise ConfigError(str(error)) from error
-    known = [option.name for part in parts for option in dataclasses.fields(part)]
-    problems = [_unknown_key(word, known) for word in unknown if word.startswith("--")]
+    parser = _Parser(cast(Any, PARTS), description=sys.modules[__name__].__doc__, allow_abbrev=False)
+    parser.add_argument("--config", help="YAML file with any of these fields.")
+    known = [option.name for part in PARTS for option in dataclasses.fields(part)]
+    path = parser.parse_known_args(arguments)[0].config
+    written, problems = _read_yaml(path, known) if path else ([], [])
+    # What comes later on the command line wins, so the file goes first.
+    *parsed, _, unknown = parser.parse_args_into_dataclasses([*written, *arguments], return_remaining_strings=True)
+    problems += [_unknown_word(word, known) for word in unknown]
     config = SweepConfig(*parsed)
     problems += check_config(config)
     if problems:
@@ -246,9 +139,34 @@ def check_config(config: SweepConfig) -> list[str]:
     return [problem for check in checks for problem in check(config)]
 
 
-class _Parser(TrlParser):
+class _Parser(HfArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message)
+
+
+def _read_yaml(path: str, known: list[str]) -> tuple[list[str], list[str]]:
+    """Write a file as command-line arguments, which are then checked like those; also tell what cannot be."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"`--config`: {path} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"`--config`: {path} must hold `key: value` lines, got a {type(content).__name__}.")
+    options = [option for part in PARTS for option in dataclasses.fields(part)]
+    lists = {option.name for option in options if option.default_factory is not dataclasses.MISSING}
+    words: list[str] = []
+    problems: list[str] = []
+    for key, value in content.items():
+        if key not in known:
+            problems.append(_unknown_word(f"--{key}", known))
+        elif isinstance(value, list) != (key in lists):
+            wanted = "a list, such as [a, b]" if key in lists else "one value"
+            problems.append(f"`{key}` must be {wanted}, got {value!r}.")
+        elif isinstance(value, list):
+            words += [f"--{key}", *map(str, value)] if value else []
+        elif value is not None:
+            words.append(f"--{key}={value}")
+    return words, problems
 
 
 def _check_grid(config: SweepConfig) -> Iterator[str]:
@@ -265,7 +183,7 @@ def _check_grid(config: SweepConfig) -> Iterator[str]:
             yield f"`doses` must lie in [0, 1], got {dose}."
     if "none" not in grid.mitigations:
         yield f"`mitigations` must hold `none`, with which the others are compared, got {grid.mitigations}."
-    for name in ("seeds", "doses"):
+    for name in ("seeds", "doses", "bias_ratios", "mitigations", "null_mitigations"):
         values = getattr(grid, name)
         if not values or len(set(values)) < len(values):
             yield f"`{name}` must hold at least one value and none twice, got {values}."
@@ -288,7 +206,9 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
     if used & {"loss", "loss-shuffled"}:
         attempts.append(("discrepancy", lambda: get_discrepancy(config.mitigation.discrepancy)))
     if used & {"mask", "mask-shuffled"} and config.grid.task != "world":
-        attempts.append(("lexicon", lambda: load_lexicon(config.mitigation.lexicon)))
+        # Files are looked for when the rows are loaded, as those of the rows are.
+        names = [name for name in config.mitigation.lexicon if not name.endswith(".txt")]
+        attempts += [("lexicon", partial(load_lexicon, name)) for name in names]
     for field_name, attempt in attempts:
         try:
             attempt()
@@ -337,7 +257,9 @@ def _check_data(config: SweepConfig) -> Iterator[str]:
         yield "`architecture: classification` needs `text_column` and `label_column`."
 
 
-def _unknown_key(word: str, known: list[str]) -> str:
+def _unknown_word(word: str, known: list[str]) -> str:
+    if not word.startswith("--"):
+        return f"'{word}' belongs to no key; a file of settings is named with `--config {word}`."
     key = word.removeprefix("--").split("=")[0]
     return f"There is no key `{key}`.{_nearest(key, known)}"
 

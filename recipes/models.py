@@ -23,7 +23,7 @@ from transformers import (
     set_seed,
 )
 
-from mitigate.recipes.config import ModelArguments
+from mitigate.recipes.arguments import ModelArguments
 from mitigate.recipes.training import fit_language_model
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ import numpy as np
 from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetsError
 
-from mitigate.recipes.config import ConfigError, DataArguments
+from mitigate.recipes.arguments import DataArguments
+from mitigate.recipes.config import ConfigError
 
 # Values of the column that tells augmented rows.
 _TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0")

@@ -11,7 +11,8 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from mitigate.metrics import js_distance, stereotype_gap
-from mitigate.recipes.config import ConfigError, DataArguments
+from mitigate.recipes.arguments import DataArguments
+from mitigate.recipes.config import ConfigError
 from mitigate.recipes.tables import Table
 from mitigate.world import World
 

@@ -1,0 +1,122 @@
+"""The fields of a sweep's configuration, with their defaults and help texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+# A "-shuffled" arm is the control of the one before: the same mitigation acting on rows drawn at random.
+MITIGATIONS = (
+    "none",
+    "drop",
+    "token",
+    "token-shuffled",
+    "token-paired",
+    "token-paired-shuffled",
+    "mask",
+    "mask-shuffled",
+    "loss",
+    "loss-shuffled",
+)
+
+
+def _option(default: Any, help: str) -> Any:
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class GridArguments:
+    """The cells of the sweep."""
+
+    task: str = _option(
+        "world", "What is trained and measured: `world` (the controlled testbed) or `table` (your rows)."
+    )
+    bias_ratios: list[float] = _option([0.0, 0.25, 0.5, 0.75], "Bias ratios ρ in [0, 1); 0 must be among them.")
+    doses: list[float] = _option([1.0], "Bias doses β in [0, 1] of the augmented rows.")
+    mitigations: list[str] = _option(["none"], f"Any of {', '.join(MITIGATIONS)}; `none` must be among them.")
+    null_mitigations: list[str] = _option(["none"], "Mitigations that are run at dose 0, the null arm.")
+    seeds: list[int] = _option([0, 1, 2, 3, 4], "Seeds: of the draw of rows, of the base model and of training.")
+
+
+@dataclass
+class MitigationArguments:
+    """How the mitigations are set."""
+
+    lexicon: list[str] = _option(["gender"], "Sensitive words to mask: names of lexicons, or paths of word lists.")
+    discrepancy: str = _option("mean", "Discrepancy of the alignment loss: mean, coral or mmd.")
+    loss_weight: float = _option(1.0, "Weight of the alignment loss.")
+    tag_position: str = _option("answer", "Where the tag goes: start (of the text) or answer (right before it).")
+    tag_dropout: float = _option(0.0, "Share of rows that stay without their tag, in [0, 1).")
+
+
+@dataclass
+class ModelArguments:
+    """The model that every cell starts from."""
+
+    model: str | None = _option(
+        None, "Hub id or folder of the model. Without one, a small one is trained from scratch."
+    )
+    architecture: str = _option("causal", "`causal` (language model, TRL's SFTTrainer) or `classification` (Trainer).")
+    lora: bool = _option(False, "Train LoRA adapters instead of all weights.")
+    lora_rank: int = _option(16, "Rank of the adapters.")
+    hidden_size: int = _option(64, "Width of the model trained from scratch.")
+    layers: int = _option(2, "Layers of the model trained from scratch.")
+    vocabulary_size: int = _option(4000, "Tokens of the vocabulary trained from scratch on the rows of a table.")
+    base_epochs: float = _option(6.0, "Epochs in which the model is trained from scratch.")
+    base_learning_rate: float = _option(3e-3, "Its learning rate.")
+    trust_remote_code: bool = _option(False, "Run code that comes with the model.")
+
+
+@dataclass
+class FitArguments:
+    """How the model of a cell is fine-tuned; the same for all cells."""
+
+    training_rows: int = _option(600, "Rows of the training mix, real and augmented together.")
+    epochs: float = _option(4.0, "Epochs.")
+    learning_rate: float = _option(2e-3, "Learning rate.")
+    batch_size: int = _option(32, "Rows in a batch.")
+    max_length: int = _option(512, "Tokens after which a row is cut.")
+
+
+@dataclass
+class DataArguments:
+    """Where the rows of a table are, and which column is what."""
+
+    real_file: str | None = _option(None, "CSV or JSONL file, or Hub id, of real rows.")
+    augmented_file: str | None = _option(None, "Likewise of augmented rows; unnecessary if a column tells them apart.")
+    test_file: str | None = _option(None, "Likewise of the rows to measure on.")
+    augmented_column: str = _option("augmented", "Boolean column of `real_file` when it holds augmented rows as well.")
+    text_column: str | None = _option(None, "Column of the text.")
+    prompt_suffix: str = _option("", "Question that follows the text in the prompt of a causal model.")
+    prompt_column: str | None = _option(None, "Column of the prompt, instead of the text.")
+    completion_column: str | None = _option(None, "Column of the answer, instead of the label.")
+    label_column: str | None = _option(None, "Column of the label.")
+    group_column: str | None = _option(None, "Column of the group.")
+    options_column: str | None = _option(None, "Column of the answers to choose from, in test rows on opinions.")
+    distribution_column: str | None = _option(None, "Column of how people answered, in test rows on opinions.")
+    stereotypes: list[str] = _option(
+        [], "Stereotyped group of each label, as label=group: sign of the gap and the dose."
+    )
+
+    def stereotype_of(self) -> dict[str, str]:
+        """
+        Read the stereotypes.
+
+        Returns:
+            `dict[str, str]`: Stereotyped group of each label.
+        """
+        pairs = (entry.partition("=") for entry in self.stereotypes)
+        return {label.strip(): group.strip() for label, _, group in pairs}
+
+
+@dataclass
+class RunArguments:
+    """Where and how the sweep runs. None of it changes a result."""
+
+    output_dir: str = _option("outputs/sweep", "Folder of the results.")
+    workers: int = _option(2, "Processes, each of which trains one cell at a time.")
+    title: str = _option("Bias inheritance", "Title of the report.")
+    report_to: str = _option("wandb", "Tracker: `wandb` (offline unless you are logged in) or `none`.")
+    project: str = _option("mitigate", "W&B project.")
