@@ -19,15 +19,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
-import datasets
-import transformers
 from datasets import Dataset
 from rich.console import Console
 from rich.table import Table
 
 from mitigate.callbacks import MitigationCallback
 from mitigate.mixing import bias_counts, mix
-from mitigate.recipes.cell import base_source, use_one_thread
+from mitigate.recipes.cell import base_source, prepare_process
 from mitigate.recipes.config import parse_config
 from mitigate.recipes.models import load_model
 from mitigate.recipes.tasks import WorldTask
@@ -66,9 +64,7 @@ VARIANTS = (
 
 def measure(variant: Variant, seed: int, bias_ratio: float, output_dir: str) -> dict[str, float]:
     """Train one model; return its gap without a tag and, if it knows them, with either tag, and its accuracy."""
-    use_one_thread()
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    datasets.disable_progress_bars()
+    prepare_process()
     task = WorldTask()
     config = parse_config(["--output_dir", output_dir])
     model, tokenizer = load_model(base_source(config, task, seed), config.model, None)

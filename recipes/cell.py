@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import random
@@ -14,7 +15,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+import datasets
 import torch
+import transformers
 import wandb
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
@@ -326,6 +329,17 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
     unfinished.replace(path)
 
 
-def use_one_thread() -> None:
-    """Make results independent of how many cores the machine has, and leave a core to every worker."""
+def prepare_process() -> None:
+    """
+    Set up a process that trains many models.
+
+    One thread makes results independent of how many cores the machine has, and leaves a core to every worker. The
+    host libraries keep quiet, as the progress of one small model among many tells nobody anything.
+    """
     torch.set_num_threads(1)
+    for name in ("accelerate", "trl"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    datasets.disable_progress_bars()
+    datasets.disable_caching()

@@ -11,7 +11,6 @@ their result depends on.
 from __future__ import annotations
 
 import json
-import logging
 import multiprocessing
 import os
 import sys
@@ -23,9 +22,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-import datasets
 import rich
-import transformers
 import wandb
 from filelock import FileLock, Timeout
 
@@ -36,9 +33,9 @@ from mitigate.recipes.cell import (
     cell_id,
     cells_of,
     make_task,
+    prepare_process,
     run_cell,
     training_mix,
-    use_one_thread,
     versions,
     write_record,
 )
@@ -61,9 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config = parse_config(sys.argv[1:] if arguments is None else arguments)
         _refuse_several_processes()
+        prepare_process()
         task = make_task(config)
         for cell in cells_of(config):
-            if cell.seed == config.grid.seeds[0]:
+            if cell.seed == config.grid.seeds[0] and cell.mitigation == "none":
                 training_mix(config, task, cell)  # rows that do not suffice show here, before any training
     except ConfigError as error:
         print(f"This configuration cannot be run:\n{error}", file=sys.stderr)
@@ -101,12 +99,7 @@ _worker: dict[str, Any] = {}
 
 def _start_worker(config: SweepConfig) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    use_one_thread()
-    logging.disable(logging.WARNING)
-    transformers.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    datasets.disable_progress_bars()
-    datasets.disable_caching()
+    prepare_process()
     _worker.update(config=config, task=make_task(config))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import (
@@ -153,6 +154,7 @@ def _arguments(
         "save_strategy": "no",
         "logging_steps": 10,
         "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
         "bf16": False,  # the model's own weights decide the precision
         # TRL turns it on by default; these models fit, and recomputing their activations costs a third of the time.
         "activation_checkpointing": False,
