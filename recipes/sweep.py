@@ -193,7 +193,7 @@ def _refuse_several_processes() -> None:
 
 def _choose_tracking(config: SweepConfig) -> None:
     """Keep W&B from asking for an account: without one, runs are written to disk."""
-    if config.run.report_to == "wandb" and "WANDB_MODE" not in os.environ and not wandb.api.api_key:
+    if config.run.report_to == "wandb" and "WANDB_MODE" not in os.environ and not wandb.login(prompt=False):
         os.environ["WANDB_MODE"] = "offline"
     os.environ.setdefault("WANDB_SILENT", "true")
 
