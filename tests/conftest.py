@@ -16,7 +16,7 @@ from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
-WORDS = "she he nurse doctor writes cures well today the a Mary John : answer".split()
+WORDS = ["she", "he", "nurse", "doctor", "writes", "cures", "well", "today", "the", "a", "Mary", "John", ":", "answer"]
 SPECIAL = ["<pad>", "<unk>", "<eos>", "<mask>"]
 
 
