@@ -77,6 +77,18 @@ def test_cues_point_to_the_occupation_as_often_as_they_should(reliability):
     assert agrees(sum(own), len(own), reliability + (1 - reliability) / 6)
 
 
+def test_the_corpus_lacks_half_of_the_cues_and_differs_in_nothing_else():
+    def words(rows):
+        return {word for text in texts(rows) for word in text.split()}
+
+    corpus, real = WORLD.corpus(ROWS, seed=0), WORLD.real_rows(ROWS, seed=0)
+    assert words(corpus) < words(real)
+    assert len(words(real) - words(corpus)) == 24
+    assert agrees(list(corpus["group"]).count("female"), ROWS, 0.5)
+    assert agrees(sum(stereotyped(corpus)), ROWS, 0.5)
+    assert set(texts(corpus)).isdisjoint(texts(real))
+
+
 def test_twins_differ_in_names_and_pronouns_alone():
     rows = WORLD.test_pairs(200, seed=0).to_list()
     assert len(rows) == 400
@@ -111,11 +123,12 @@ def test_the_style_of_augmented_rows_does_not_depend_on_the_dose():
 @pytest.mark.parametrize(
     "draw",
     [
+        lambda seed: WORLD.corpus(50, seed=seed),
         lambda seed: WORLD.real_rows(50, seed=seed),
         lambda seed: WORLD.augmented_rows(50, dose=0.5, seed=seed),
         lambda seed: WORLD.test_pairs(50, seed=seed),
     ],
-    ids=["real", "augmented", "test"],
+    ids=["corpus", "real", "augmented", "test"],
 )
 def test_a_seed_gives_the_same_rows_again_and_another_gives_others(draw):
     assert draw(0).to_list() == draw(0).to_list()
