@@ -1,0 +1,263 @@
+"""Tables of a user: what is read, what is refused, what is drawn, and one whole sweep."""
+
+import csv
+import dataclasses
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mitigate.recipes import sweep
+from mitigate.recipes.config import ConfigError, DataArguments, parse_config
+from mitigate.recipes.tasks import TableTask
+
+RECIPES = Path(sweep.__file__).parent
+LABELS = ("nurse", "pilot")
+
+
+def rows(count, *, source="real", group=None):
+    """Rows that have labels and groups in turn; each text is another."""
+    return [
+        {
+            "text": f"{source} {i} {'she' if sex == 'female' else 'he'} {'cures' if label == 'nurse' else 'flies'}",
+            "label": label,
+            "group": sex,
+        }
+        for i in range(count)
+        for label, sex in [(LABELS[i % 2], group or ("female", "male")[i // 2 % 2])]
+    ]
+
+
+def write(path, content):
+    """A CSV or JSONL file, by its suffix."""
+    path = Path(path)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if path.suffix == ".csv":
+            writer = csv.DictWriter(file, list(content[0]))
+            writer.writeheader()
+            writer.writerows(content)
+        else:
+            file.writelines(json.dumps(row) + "\n" for row in content)
+    return str(path)
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Forty real, eighty augmented and eight test rows, in files of both kinds."""
+    return DataArguments(
+        real_file=write("real.csv", rows(40)),
+        augmented_file=write("augmented.jsonl", rows(80, source="augmented")),
+        test_file=write("test.csv", rows(8, source="test")),
+        text_column="text",
+        prompt_suffix=" occupation:",
+        label_column="label",
+        group_column="group",
+        stereotypes=["nurse=female", "pilot=male"],
+    )
+
+
+@pytest.fixture
+def opinions(tmp_path):
+    """Opinions of two countries on one question."""
+    prompts = {country: f"{country}: good? A: yes B: no Answer:" for country in ("Brazil", "China")}
+    answers = [{"prompt": prompts[c], "country": c, "answer": a} for c in prompts for a in "AAB"]
+    test = [
+        {"prompt": prompts[c], "country": c, "options": ["A", "B"], "distribution": shares}
+        for c, shares in (("Brazil", [1.0, 0.0]), ("China", [0.5, 0.5]))
+    ]
+    return DataArguments(
+        real_file=write("real.jsonl", answers),
+        augmented_file=write("augmented.jsonl", answers),
+        test_file=write("test.jsonl", test),
+        prompt_column="prompt",
+        completion_column="answer",
+        group_column="country",
+        options_column="options",
+        distribution_column="distribution",
+    )
+
+
+def change(data, **fields):
+    return dataclasses.replace(data, **fields)
+
+
+class TestReading:
+    def test_rows_of_a_table(self, data):
+        task = TableTask(data)
+        assert task.corpus(seed=0)[0] == {
+            "prompt": "real 0 she cures occupation:",
+            "group": "female",
+            "label": "nurse",
+            "completion": " nurse",
+        }
+        assert task.test(seed=0)[1]["candidates"] == [" nurse", " pilot"]
+        assert task.augmented(4, dose=0, seed=0)["prompt"][0].startswith("augmented")
+
+    @pytest.mark.parametrize(
+        ("name", "flags"),
+        [
+            ("mixed.csv", (True, False)),
+            ("mixed.jsonl", (True, False)),
+            ("mixed.csv", (1, 0)),
+            ("mixed.csv", ("TRUE", "no")),
+        ],
+    )
+    def test_a_column_tells_augmented_rows(self, data, name, flags):
+        mixed = [{**row, "synthetic": flags[0]} for row in rows(12, source="augmented")]
+        mixed += [{**row, "synthetic": flags[1]} for row in rows(8)]
+        told = change(data, real_file=write(name, mixed), augmented_file=None, augmented_column="synthetic")
+        if "no" in flags:
+            with pytest.raises(ConfigError, match="must hold true and false, got 'no'"):
+                TableTask(told)
+            return
+        task = TableTask(told)
+        assert {prompt.split()[0] for prompt in task.corpus(seed=0)["prompt"]} == {"real"}
+        assert len(task.corpus(seed=0)) == 8
+        assert len(task.augmented(12, dose=0, seed=0)) == 12
+
+    def test_words_that_look_like_missing_values_are_kept(self, data):
+        content = rows(40)
+        content[0]["text"] = "None"
+        task = TableTask(change(data, real_file=write("real.csv", content)))
+        assert task.corpus(seed=0)["prompt"][0] == "None occupation:"
+
+    def test_opinions(self, opinions):
+        task = TableTask(opinions)
+        assert task.corpus(seed=0)["completion"] == [" A", " A", " B"] * 2
+        assert task.test(seed=0)["candidates"][0] == [" A", " B"]
+        scores = task.score(task.test(seed=0), [np.array([0.0, 1.0]), np.array([0.5, 0.5])])
+        assert scores == pytest.approx({"bias": 0.5, "utility": 0.5, "bias/Brazil": 1.0, "bias/China": 0.0})
+
+    def test_score_of_labels(self, data):
+        task = TableTask(data)
+        test = task.test(seed=0)
+        # Says pilot of every man, and the truth of every woman: recall of nurses 1 and 0, of pilots 1 and 1.
+        says = [{"male": "pilot"}.get(row["group"], row["label"]) for row in test]
+        probabilities = [np.array([0.9, 0.1]) if word == "nurse" else np.array([0.2, 0.8]) for word in says]
+        assert task.score(test, probabilities) == pytest.approx({"bias": 0.5, "utility": 0.75})
+
+
+class TestRefusing:
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"real_file": "absent.csv"}, "`real_file`: there is no file absent.csv"),
+            ({"test_file": "absent.jsonl"}, "`test_file`: there is no file absent.jsonl"),
+            (
+                {"label_column": "job"},
+                r"`label_column`: 'job' is not a column of the real rows \(columns: text, label",
+            ),
+            ({"group_column": "sex"}, "`group_column`: 'sex' is not a column"),
+            ({"augmented_file": None}, "`augmented_column`: 'augmented' is not a column of .*real.csv"),
+            ({"stereotypes": ["nurse=female"]}, "real rows have labels outside the label set: pilot"),
+            ({"stereotypes": ["nurse=woman", "pilot=male"]}, "`stereotypes`: woman is no group of the test rows"),
+            ({"label_column": None}, "Name `completion_column` or `label_column`"),
+        ],
+    )
+    def test_fields(self, data, fields, message):
+        with pytest.raises(ConfigError, match=message):
+            TableTask(change(data, **fields))
+
+    @pytest.mark.parametrize(("flag", "kind"), [(True, "augmented"), (False, "real")])
+    def test_all_rows_of_one_kind(self, data, flag, kind):
+        file = write("mixed.csv", [{**row, "augmented": flag} for row in rows(4)])
+        with pytest.raises(ConfigError, match=f"all 4 rows of mixed.csv are {kind}"):
+            TableTask(change(data, real_file=file, augmented_file=None))
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (rows(8)[:3], "No test row has label 'pilot' and group 'male'"),
+            (rows(8, group="female"), "the test rows have 1: female"),
+            ([*rows(8), {"text": "", "label": "nurse", "group": "male"}], "'text' is empty in test row 9"),
+            ([*rows(8), {"text": "x", "label": "cook", "group": "male"}], "test rows have labels outside .*: cook"),
+        ],
+    )
+    def test_test_rows(self, data, content, message):
+        with pytest.raises(ConfigError, match=message):
+            TableTask(change(data, test_file=write("other.csv", content)))
+
+    def test_empty_and_broken_files(self, data):
+        Path("empty.csv").write_text("text,label,group\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match="`real_file`"):
+            TableTask(change(data, real_file="empty.csv"))
+        Path("broken.jsonl").write_text("{not json\n", encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"`real_file`: broken.jsonl cannot be read"):
+            TableTask(change(data, real_file="broken.jsonl"))
+
+    @pytest.mark.parametrize(
+        ("name", "fields", "message"),
+        [
+            ("t.csv", {}, "must hold lists"),
+            ("t.jsonl", {"options": ["A"]}, "equally many, and at least two, got 1 and 2"),
+            ("t.jsonl", {"distribution": [0.0, 0.0]}, "not all of them 0"),
+            ("t.jsonl", {"distribution": [1.5, -0.5]}, "at least 0"),
+        ],
+    )
+    def test_opinions(self, opinions, name, fields, message):
+        row = {"prompt": "x", "country": "Brazil", "options": ["A", "B"], "distribution": [0.5, 0.5], **fields}
+        with pytest.raises(ConfigError, match=message):
+            TableTask(change(opinions, test_file=write(name, [row])))
+
+
+class TestDrawing:
+    @pytest.mark.parametrize(("dose", "own"), [(0.0, 5), (0.6, 8), (1.0, 10)])
+    def test_dose_is_exact_and_labels_balanced(self, data, dose, own):
+        drawn = TableTask(data).augmented(20, dose=dose, seed=3)
+        assert Counter(drawn["label"]) == {"nurse": 10, "pilot": 10}
+        pairs = Counter(zip(drawn["label"], drawn["group"], strict=True))
+        assert pairs["nurse", "female"] == pairs["pilot", "male"] == own
+        assert len(set(drawn["prompt"])) == 20
+
+    def test_odd_counts_are_met(self, data):
+        assert len(TableTask(data).augmented(7, dose=0.5, seed=0)) == 7
+
+    @pytest.mark.parametrize("kind", ["real", "augmented"])
+    def test_fewer_rows_are_among_more(self, data, kind):
+        task = TableTask(data)
+        draw = task.real if kind == "real" else lambda count, seed: task.augmented(count, dose=1.0, seed=seed)
+        few, many = set(draw(10, seed=0)["prompt"]), set(draw(20, seed=0)["prompt"])
+        assert few < many
+        assert set(draw(10, seed=1)["prompt"]) != few
+
+    def test_too_few_rows(self, data):
+        task = TableTask(data)
+        with pytest.raises(ConfigError, match="41 real rows are needed and 40 are there: lower `training_rows`"):
+            task.real(41, seed=0)
+        assert len(task.augmented(40, dose=1.0, seed=0)) == 40
+        with pytest.raises(ConfigError, match=r"needs 21 rows of label 'nurse' and the stereotyped group, and .* 20"):
+            task.augmented(42, dose=1.0, seed=0)
+
+    def test_too_few_opinions(self, opinions):
+        with pytest.raises(ConfigError, match=r"7 augmented rows are needed and 6 are there: .* bias ratio"):
+            TableTask(opinions).augmented(7, dose=1.0, seed=0)
+
+
+@pytest.mark.parametrize("file", sorted(RECIPES.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_recipes_parse(file):
+    files = ["--real_file", "r.csv", "--augmented_file", "a.csv", "--test_file", "t.csv"]
+    # The only file that is read so early is the word list.
+    assert parse_config(["--config", str(file), *files, "--lexicon", "gender"]).grid.seeds
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["causal", "classification"])
+def test_sweep_on_a_table(data, architecture, capsys):
+    config = {
+        **dataclasses.asdict(data),
+        **{"task": "table", "bias_ratios": [0, 0.5], "doses": [1], "seeds": [0], "mitigations": ["none", "mask"]},
+        **{"training_rows": 20, "epochs": 1, "batch_size": 10, "base_epochs": 1, "hidden_size": 16, "layers": 1},
+        **{"output_dir": "out", "workers": 1, "report_to": "none", "architecture": architecture},
+    }
+    given = {name: value for name, value in config.items() if value is not None}
+    Path("config.yaml").write_text(json.dumps(given), encoding="utf-8")  # JSON is YAML
+    assert sweep.main(["--config", "config.yaml"]) == 0
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in Path("out/cells").glob("*.json")]
+    assert {record["status"] for record in records} == {"done"}
+    assert [record["rows"] for record in records if record["cell"]["bias_ratio"]] == [
+        {"real": 10, "augmented": 10}
+    ] * 2
+    assert all(0 <= record["metrics"]["utility"] <= 1 for record in records)
+    assert Path("out/report.html").is_file()
