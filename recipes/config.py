@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -223,8 +224,10 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
 
 def _check_numbers(config: SweepConfig) -> Iterator[str]:
     values = config.as_dict()
-    for name in ("training_rows", "batch_size", "epochs", "learning_rate", "max_length", "workers", "hidden_size"):
-        if values[name] <= 0:
+    positive = ("training_rows", "batch_size", "epochs", "learning_rate", "max_length", "workers", "lora_rank")
+    scratch = ("hidden_size", "layers", "vocabulary_size", "base_epochs", "base_learning_rate")
+    for name in (*positive, *scratch):
+        if not 0 < values[name] < math.inf:
             yield f"`{name}` must be greater than 0, got {values[name]}."
     if values["loss_weight"] < 0:
         yield f"`loss_weight` must be at least 0, got {values['loss_weight']}."

@@ -153,13 +153,17 @@ def _report(config: SweepConfig, task: Task) -> int:
     folder = Path(config.run.output_dir)
     records = list(_records(config))
     failed = [record for record in records if record["status"] != "done"]
-    analysis = analyse(records, labels=task.names)
+    for record in failed:
+        print(f"failed: {Cell(**record['cell'])}: {record['error']}", file=sys.stderr)
+    try:
+        analysis = analyse(records, labels=task.names)
+    except ValueError as error:  # too many cells failed
+        print(f"There is no report: {error}", file=sys.stderr)
+        return 1
     rich.print(render(analysis))
     write_table(analysis, folder / "table.csv")
     write_figure(analysis, folder / "inheritance.svg")
     write_html(analysis, folder / "report.html", title=config.run.title, config=config.as_dict(), versions=versions())
-    for record in failed:
-        print(f"failed: {record['cell']}: {record['error']}", file=sys.stderr)
     print(f"Report: {folder / 'report.html'}")
     return 1 if failed else 0
 
