@@ -12,6 +12,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from mitigate.callbacks.attachment import BackboneHooks
 from mitigate.callbacks.checks import check_provenance
+from mitigate.callbacks.gathering import gather_rows
 from mitigate.callbacks.host import act_on_rows, calling_trainer, keep_column, report_first
 from mitigate.discrepancies import MINIMUM_ROWS, get_discrepancy
 from mitigate.pooling import mean_pool, segment_index
@@ -63,8 +64,8 @@ class AlignmentLossCallback(TrainerCallback):
     >>> trainer = SFTTrainer(..., callbacks=[AlignmentLossCallback(weight=0.1)])
     ```
 
-    Limits: a micro-batch acts only if it holds rows of both kinds (two of each for CORAL and MMD). One process; with
-    several it refuses to start, since each would align its own rows only, which is another objective.
+    Limits: a micro-batch (of all processes together) acts only if it holds rows of both kinds, two of each for CORAL
+    and MMD. It refuses to start where one row is split between processes (tensor, context or sequence parallelism).
     """
 
     def __init__(
@@ -100,12 +101,7 @@ class AlignmentLossCallback(TrainerCallback):
     ) -> None:
         """Check the data, and hook the model."""
         trainer = calling_trainer()
-        processes = trainer.accelerator.num_processes
-        if processes > 1:
-            raise ValueError(
-                f"`AlignmentLossCallback` runs in one process, got {processes}: each would align its own rows only, "
-                "which is another objective. Start the script with `--num_processes 1`."
-            )
+        _refuse_split_rows(trainer)
         self._remove_hooks()  # an earlier run may have ended with an error, for which there is no event
         tag_ids = self._tag_ids(kwargs["processing_class"])
         check_provenance(trainer, self.column, tag_ids)
@@ -161,6 +157,15 @@ class AlignmentLossCallback(TrainerCallback):
         self._trainer = None
 
     @property
+    def _host(self) -> Trainer:
+        assert self._trainer is not None  # the hooks that lead here live from its start to its end
+        return self._trainer
+
+    @property
+    def _processes(self) -> int:
+        return int(self._host.accelerator.num_processes)
+
+    @property
     def _needed(self) -> int:
         return MINIMUM_ROWS.get(self.discrepancy, 1)
 
@@ -174,6 +179,8 @@ class AlignmentLossCallback(TrainerCallback):
         with torch.autocast(hidden.device.type, enabled=False):
             pooled = mean_pool(hidden, index, len(augmented))
             augmented = augmented.to(pooled.device)
+            if self._processes > 1:
+                pooled, augmented = gather_rows(pooled, augmented, self._host.accelerator)
             sides = pooled[~augmented], pooled[augmented]
             if min(len(side) for side in sides) < self._needed:
                 return None
@@ -184,9 +191,10 @@ class AlignmentLossCallback(TrainerCallback):
         return term, self._factor(term)
 
     def _factor(self, term: Tensor) -> Tensor:
-        assert self._trainer is not None  # the hooks that lead here live from its start to its end
-        factor = torch.full_like(term, self.weight / self._trainer.current_gradient_accumulation_steps)
-        scaler = self._trainer.accelerator.scaler
+        # Times the processes, for each has the gradient of its own rows only, and they are averaged.
+        steps = self._host.current_gradient_accumulation_steps
+        factor = torch.full_like(term, self.weight * self._processes / steps)
+        scaler = self._host.accelerator.scaler
         return factor if scaler is None else scaler.scale(factor)
 
     def _tag_ids(self, tokenizer: Any) -> list[int]:
@@ -198,3 +206,14 @@ class AlignmentLossCallback(TrainerCallback):
         if self._hooks is not None:
             self._hooks.remove()
             self._hooks = None
+
+
+def _refuse_split_rows(trainer: Trainer) -> None:
+    parallelism = trainer.accelerator.parallelism_config
+    split = [kind for kind in ("tp", "cp", "sp") if getattr(parallelism, f"{kind}_enabled", False)]
+    if split:
+        raise ValueError(
+            f"`AlignmentLossCallback` cannot be used where a row is split between processes, as the accelerate "
+            f"configuration does ({', '.join(f'{kind}_size' for kind in split)} > 1). Use data parallelism: DDP, FSDP "
+            "or DeepSpeed."
+        )
