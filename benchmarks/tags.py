@@ -29,7 +29,7 @@ from mitigate.recipes.cell import base_source, prepare_process
 from mitigate.recipes.config import parse_config
 from mitigate.recipes.models import load_model
 from mitigate.recipes.tasks import WorldTask
-from mitigate.recipes.training import fit_language_model
+from mitigate.recipes.training import FitSettings, fit_language_model
 from mitigate.scoring import candidate_probabilities
 from mitigate.stats import mean_interval
 
@@ -81,12 +81,8 @@ def measure(variant: Variant, seed: int, bias_ratio: float, output_dir: str) -> 
         model,
         tokenizer,
         rows.select_columns(["prompt", "completion", "tagged"]),
-        output_dir=Path(output_dir) / "trainer",
-        seed=seed,
+        FitSettings(Path(output_dir) / "trainer", seed, variant.epochs, learning_rate=2e-3, batch_size=32),
         callbacks=callbacks,
-        epochs=variant.epochs,
-        learning_rate=2e-3,
-        batch_size=32,
     )
     tags = {"none": "", "real": "<|real|>", "augmented": "<|augmented|>"}
     test, results = task.test(seed=seed), {}

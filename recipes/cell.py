@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-import platform
 import random
 import time
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,96 +19,19 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
 from mitigate.callbacks import MitigationCallback
-from mitigate.cells import CONTROL
+from mitigate.cells import CONTROL, Cell
 from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts, mix
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.config import ConfigError, SweepConfig
+from mitigate.recipes.grid import cell_id, digest, versions
 from mitigate.recipes.models import load_model, train_base
 from mitigate.recipes.tasks import TableTask, Task, WorldTask
-from mitigate.recipes.training import fit_classifier, fit_language_model
+from mitigate.recipes.training import FitSettings, fit_classifier, fit_language_model
 from mitigate.scoring import candidate_probabilities, label_probabilities
 from mitigate.tags import Position
 
-# The packages whose version can change a result.
-PACKAGES = ("mitigate", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
-
 SHUFFLED_COLUMN = "shuffled"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """
-    Place of one model in the grid.
-
-    Args:
-        bias_ratio (`float`):
-            Bias ratio ρ.
-        dose (`float`):
-            Bias dose β.
-        mitigation (`str`):
-            Name of the mitigation.
-        seed (`int`):
-            The seed.
-    """
-
-    bias_ratio: float
-    dose: float
-    mitigation: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"ρ={self.bias_ratio:g} β={self.dose:g} {self.mitigation} seed {self.seed}"
-
-
-def cells_of(config: SweepConfig) -> list[Cell]:
-    """
-    List the cells of a grid.
-
-    At ρ = 0 there are no augmented rows, therefore no dose and nothing to mitigate: one cell a seed serves all arms.
-
-    Args:
-        config (`SweepConfig`):
-            The configuration.
-
-    Returns:
-        `list[Cell]`: The cells, seed by seed.
-    """
-    grid = config.grid
-    cells = []
-    for seed in grid.seeds:
-        cells.append(Cell(0.0, 0.0, "none", seed))
-        for ratio in sorted(set(grid.bias_ratios) - {0.0}):
-            for dose in grid.doses:
-                for mitigation in grid.mitigations if dose > 0 else grid.null_mitigations:
-                    cells.append(Cell(ratio, dose, mitigation, seed))
-    return cells
-
-
-def cell_id(config: SweepConfig, cell: Cell) -> str:
-    """
-    Name a cell by all that its result depends on.
-
-    Args:
-        config (`SweepConfig`):
-            The configuration.
-        cell (`Cell`):
-            The cell.
-
-    Returns:
-        `str`: Sixteen hexadecimal digits. A changed setting, data file or package version gives another name.
-    """
-    return _digest({"settings": config.settings, "cell": asdict(cell), "versions": versions()})
-
-
-def versions() -> dict[str, str]:
-    """
-    Tell the versions of what a result depends on.
-
-    Returns:
-        `dict[str, str]`: Version of Python and of each package.
-    """
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 def make_task(config: SweepConfig) -> Task:
@@ -156,7 +75,7 @@ def base_source(config: SweepConfig, task: Task, seed: int) -> str:
     """
     if config.model.model is not None:
         return config.model.model
-    name = _digest({"settings": config.base_settings, "seed": seed, "versions": versions()})
+    name = digest({"settings": config.base_settings, "seed": seed, "versions": versions()})
     folder = Path(config.run.output_dir) / "models" / name
     folder.parent.mkdir(parents=True, exist_ok=True)
     words = task.world.vocabulary if isinstance(task, WorldTask) else None
@@ -192,7 +111,7 @@ def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:
             wandb.run.summary.update(metrics)
     return {
         "cell_id": cell_id(config, cell),
-        "cell": asdict(cell),
+        "cell": cell._asdict(),
         "metrics": metrics,
         "rows": {"real": len(rows) - sum(rows["augmented"]), "augmented": sum(rows["augmented"])},
         "settings": config.settings,
@@ -258,23 +177,20 @@ def _fit(
     rows: Dataset,
 ) -> PreTrainedModel:
     classify = config.model.architecture == "classification"
-    fit = fit_classifier if classify else fit_language_model
     callbacks = _callbacks(config, task, cell)
     columns = ["prompt", "label" if classify else "completion", *(callback.column for callback in callbacks)]
-    return fit(
-        model,
-        tokenizer,
-        rows.select_columns(columns),
+    settings = FitSettings(
         output_dir=Path(config.run.output_dir) / "trainer",
         seed=cell.seed,
-        callbacks=callbacks,
-        lora_rank=config.model.lora_rank if config.model.lora else None,
-        report_to=config.run.report_to,
-        max_length=config.fit.max_length,
         epochs=config.fit.epochs,
         learning_rate=config.fit.learning_rate,
         batch_size=config.fit.batch_size,
+        max_length=config.fit.max_length,
+        lora_rank=config.model.lora_rank if config.model.lora else None,
+        report_to=config.run.report_to,
     )
+    fit = fit_classifier if classify else fit_language_model
+    return fit(model, tokenizer, rows.select_columns(columns), settings, callbacks=callbacks)
 
 
 def _measure(
@@ -303,14 +219,10 @@ def _tracked(config: SweepConfig, cell: Cell) -> Any:
         group=f"{config.grid.task} ρ={cell.bias_ratio:g} β={cell.dose:g} {cell.mitigation}",
         job_type="train",
         tags=[config.grid.task, cell.mitigation],
-        config={**asdict(cell), **config.settings},
+        config={**cell._asdict(), **config.settings},
         settings=wandb.Settings(silent=True, console="off"),
         reinit="finish_previous",
     )
-
-
-def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from mitigate.recipes.arguments import ModelArguments
-from mitigate.recipes.training import fit_language_model
+from mitigate.recipes.training import FitSettings, fit_language_model
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +58,7 @@ def train_base(folder: Path, corpus: Dataset, words: list[str] | None, model: Mo
         network,
         tokenizer,
         corpus.select_columns(["prompt", "completion"]),
-        output_dir=folder.parent,
-        seed=seed,
-        epochs=model.base_epochs,
-        learning_rate=model.base_learning_rate,
-        batch_size=_BATCH_SIZE,
+        FitSettings(folder.parent, seed, model.base_epochs, model.base_learning_rate, _BATCH_SIZE),
         # The prompts are real text too, and the only text there is to learn the language from.
         completion_only_loss=words is not None,
     )

@@ -27,19 +27,17 @@ import wandb
 from filelock import FileLock, Timeout
 
 from mitigate.analysis import analyse
+from mitigate.cells import Cell
 from mitigate.recipes.cell import (
-    Cell,
     base_source,
-    cell_id,
-    cells_of,
     make_task,
     prepare_process,
     run_cell,
     training_mix,
-    versions,
     write_record,
 )
 from mitigate.recipes.config import ConfigError, SweepConfig, parse_config
+from mitigate.recipes.grid import cell_id, cells_of, versions
 from mitigate.recipes.tasks import Task
 from mitigate.report import render, write_figure, write_html, write_table
 
@@ -124,7 +122,7 @@ def _cell_in_worker(cell: Cell) -> dict[str, Any]:
         traceback.print_exc()
         return {
             "cell_id": cell_id(config, cell),
-            "cell": vars(cell),
+            "cell": cell._asdict(),
             "status": "failed",
             "error": f"{type(error).__name__}: {error}",
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,19 +22,88 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 
+@dataclass(frozen=True)
+class FitSettings:
+    """
+    How a model is trained.
+
+    Args:
+        output_dir (`Path`):
+            Folder for the trainer; nothing is saved in it.
+        seed (`int`):
+            Seed of the order of rows and of adapters.
+        epochs (`float`):
+            Passes over the rows.
+        learning_rate (`float`):
+            Peak learning rate.
+        batch_size (`int`):
+            Rows in a batch of one device.
+        max_length (`int`, *optional*):
+            Tokens after which a row is cut; by default none is.
+        lora_rank (`int`, *optional*):
+            Rank of LoRA adapters; without it all weights are trained.
+        report_to (`str`, *optional*, defaults to `"none"`):
+            Tracker.
+    """
+
+    output_dir: Path
+    seed: int
+    epochs: float
+    learning_rate: float
+    batch_size: int
+    max_length: int | None = None
+    lora_rank: int | None = None
+    report_to: str = "none"
+
+    def trainer_arguments(self) -> dict[str, Any]:
+        """
+        Write the settings as those of a trainer.
+
+        Returns:
+            `dict`: Keyword arguments of `TrainingArguments` and what derives from it.
+        """
+        return {
+            "output_dir": str(self.output_dir),
+            "seed": self.seed,
+            "report_to": self.report_to,
+            "num_train_epochs": self.epochs,
+            "learning_rate": self.learning_rate,
+            "per_device_train_batch_size": self.batch_size,
+            "save_strategy": "no",
+            "logging_steps": 10,
+            "disable_tqdm": True,
+            "dataloader_pin_memory": torch.cuda.is_available(),
+            "bf16": False,  # the model's own weights decide the precision
+            # TRL turns it on by default; these models fit, and recomputing activations costs a third of the time.
+            "activation_checkpointing": False,
+        }
+
+    def adapters(self, task_type: str) -> LoraConfig | None:
+        """
+        Make the configuration of the adapters.
+
+        Args:
+            task_type (`str`):
+                PEFT's name of the task.
+
+        Returns:
+            `LoraConfig` or `None`: The configuration, `None` if all weights are trained.
+        """
+        if self.lora_rank is None:
+            return None
+        return LoraConfig(
+            r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules="all-linear", task_type=task_type
+        )
+
+
 def fit_language_model(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: Dataset,
+    settings: FitSettings,
     *,
-    output_dir: Path,
-    seed: int,
     callbacks: Sequence[TrainerCallback] = (),
-    lora_rank: int | None = None,
-    report_to: str = "none",
     completion_only_loss: bool = True,
-    max_length: int | None = None,
-    **settings: Any,
 ) -> PreTrainedModel:
     """
     Train a causal language model with TRL's [`SFTTrainer`].
@@ -45,30 +115,18 @@ def fit_language_model(
             Its tokenizer.
         rows (`Dataset`):
             Rows with `prompt`, `completion` and whatever the callbacks need.
-        output_dir (`Path`):
-            Folder for the trainer; nothing is saved in it.
-        seed (`int`):
-            Seed of the order of rows.
+        settings (`FitSettings`):
+            How to train.
         callbacks (`Sequence[TrainerCallback]`, *optional*):
             The mitigations.
-        lora_rank (`int`, *optional*):
-            Rank of LoRA adapters; without it all weights are trained.
-        report_to (`str`, *optional*, defaults to `"none"`):
-            Tracker.
         completion_only_loss (`bool`, *optional*, defaults to `True`):
             Whether the prompt is left out of the loss.
-        max_length (`int`, *optional*):
-            Tokens after which a row is cut.
-        **settings:
-            `epochs`, `learning_rate` and `batch_size`.
 
     Returns:
         `PreTrainedModel`: The trained model, with adapters merged.
     """
     arguments = SFTConfig(
-        **_arguments(output_dir, seed, report_to, **settings),
-        completion_only_loss=completion_only_loss,
-        max_length=max_length,
+        **settings.trainer_arguments(), completion_only_loss=completion_only_loss, max_length=settings.max_length
     )
     trainer = SFTTrainer(
         model,
@@ -76,7 +134,7 @@ def fit_language_model(
         train_dataset=rows,
         processing_class=tokenizer,
         callbacks=list(callbacks),
-        peft_config=None if lora_rank is None else _lora(lora_rank, "CAUSAL_LM"),
+        peft_config=settings.adapters("CAUSAL_LM"),
     )
     return _train(trainer)
 
@@ -85,84 +143,32 @@ def fit_classifier(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: Dataset,
+    settings: FitSettings,
     *,
-    output_dir: Path,
-    seed: int,
     callbacks: Sequence[TrainerCallback] = (),
-    lora_rank: int | None = None,
-    report_to: str = "none",
-    max_length: int | None = None,
-    **settings: Any,
 ) -> PreTrainedModel:
     """
-    Train a sequence classifier with transformers' [`Trainer`].
+    Train a sequence classifier with transformers' [`Trainer`], on rows with `prompt` and `label`.
 
-    Args:
-        model (`PreTrainedModel`):
-            The model, changed in place.
-        tokenizer (`PreTrainedTokenizerBase`):
-            Its tokenizer.
-        rows (`Dataset`):
-            Rows with `prompt`, `label` and whatever the callbacks need.
-        output_dir (`Path`):
-            Folder for the trainer; nothing is saved in it.
-        seed (`int`):
-            Seed of the order of rows and of the adapters.
-        callbacks (`Sequence[TrainerCallback]`, *optional*):
-            The mitigations.
-        lora_rank (`int`, *optional*):
-            Rank of LoRA adapters; without it all weights are trained.
-        report_to (`str`, *optional*, defaults to `"none"`):
-            Tracker.
-        max_length (`int`, *optional*):
-            Tokens after which a row is cut.
-        **settings:
-            `epochs`, `learning_rate` and `batch_size`.
-
-    Returns:
-        `PreTrainedModel`: The trained model, with adapters merged.
+    Takes and returns what [`fit_language_model`] does.
     """
     label2id = cast(dict[str, int], model.config.label2id)
+    length = settings.max_length
 
     def tokenize(row: dict[str, Any]) -> dict[str, Any]:
-        ids = tokenizer(row["prompt"], truncation=max_length is not None, max_length=max_length)["input_ids"]
+        ids = tokenizer(row["prompt"], truncation=length is not None, max_length=length)["input_ids"]
         return {"input_ids": ids, "label": label2id[row["label"]]}
 
-    label_names = [name for name in ("prompt", "completion", "label") if name in rows.column_names]
-    network = model if lora_rank is None else get_peft_model(model, _lora(lora_rank, "SEQ_CLS"))
+    adapters = settings.adapters("SEQ_CLS")
     trainer = Trainer(
-        network,
-        TrainingArguments(**_arguments(output_dir, seed, report_to, **settings)),
-        train_dataset=rows.map(tokenize, remove_columns=label_names),
+        model if adapters is None else get_peft_model(model, adapters),
+        TrainingArguments(**settings.trainer_arguments()),
+        train_dataset=rows.map(tokenize, remove_columns=["prompt", "label"]),
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
         callbacks=list(callbacks),
     )
     return _train(trainer)
-
-
-def _arguments(
-    output_dir: Path, seed: int, report_to: str, *, epochs: float, learning_rate: float, batch_size: int
-) -> dict[str, Any]:
-    return {
-        "output_dir": str(output_dir),
-        "seed": seed,
-        "report_to": report_to,
-        "num_train_epochs": epochs,
-        "learning_rate": learning_rate,
-        "per_device_train_batch_size": batch_size,
-        "save_strategy": "no",
-        "logging_steps": 10,
-        "disable_tqdm": True,
-        "dataloader_pin_memory": torch.cuda.is_available(),
-        "bf16": False,  # the model's own weights decide the precision
-        # TRL turns it on by default; these models fit, and recomputing their activations costs a third of the time.
-        "activation_checkpointing": False,
-    }
-
-
-def _lora(rank: int, task_type: str) -> LoraConfig:
-    return LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", task_type=task_type)
 
 
 def _train(trainer: Trainer) -> PreTrainedModel:

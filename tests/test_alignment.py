@@ -47,9 +47,10 @@ def keep_provenance(collator):
 
 def gradients(model, tokenizer, dataset, *, callbacks=(), explicit=None, peft_config=None, **config):
     recorder = GradientRecorder()
+    settings = {"per_device_train_batch_size": 8, "activation_checkpointing": False, **config}
     args = SFTConfig(
         output_dir="out", report_to=[], max_steps=1, use_cpu=True, max_grad_norm=0, bf16=False, shuffle_dataset=False,
-        disable_tqdm=True, train_sampling_strategy="sequential", **{"per_device_train_batch_size": 8, "activation_checkpointing": False, **config},
+        disable_tqdm=True, train_sampling_strategy="sequential", **settings,
     )  # fmt: skip
     kind = SFTTrainer
     if explicit:

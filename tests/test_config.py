@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mitigate.recipes.cell import cell_id, cells_of
 from mitigate.recipes.config import MITIGATIONS, ConfigError, parse_config
+from mitigate.recipes.grid import cell_id, cells_of
 from mitigate.recipes.sweep import main
 
 RECIPES = Path(__file__).parents[1] / "recipes"

@@ -1,0 +1,79 @@
+"""The cells of a sweep and their names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from mitigate.cells import Cell
+from mitigate.recipes.config import SweepConfig
+
+# The packages whose version can change a result.
+PACKAGES = ("mitigate", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+
+def cells_of(config: SweepConfig) -> list[Cell]:
+    """
+    List the cells of a grid.
+
+    At ρ = 0 there are no augmented rows, therefore no dose and nothing to mitigate: one cell a seed serves all arms.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+
+    Returns:
+        `list[Cell]`: The cells, seed by seed.
+    """
+    grid = config.grid
+    cells = []
+    for seed in grid.seeds:
+        cells.append(Cell(dose=0.0, mitigation="none", bias_ratio=0.0, seed=seed))
+        for ratio in sorted(set(grid.bias_ratios) - {0.0}):
+            for dose in grid.doses:
+                for mitigation in grid.mitigations if dose > 0 else grid.null_mitigations:
+                    cells.append(Cell(dose, mitigation, ratio, seed))
+    return cells
+
+
+def cell_id(config: SweepConfig, cell: Cell) -> str:
+    """
+    Name a cell by all that its result depends on.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+        cell (`Cell`):
+            The cell.
+
+    Returns:
+        `str`: Sixteen hexadecimal digits. A changed setting, data file or package version gives another name.
+    """
+    return digest({"settings": config.settings, "cell": cell._asdict(), "versions": versions()})
+
+
+def versions() -> dict[str, str]:
+    """
+    Tell the versions of what a result depends on.
+
+    Returns:
+        `dict[str, str]`: Version of Python and of each package.
+    """
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+def digest(content: dict[str, Any]) -> str:
+    """
+    Name some content.
+
+    Args:
+        content (`dict`):
+            Anything that can be written as JSON.
+
+    Returns:
+        `str`: Sixteen hexadecimal digits.
+    """
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
