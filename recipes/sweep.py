@@ -22,9 +22,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-import rich
 import wandb
 from filelock import FileLock, Timeout
+from rich.console import Console
 
 from mitigate.analysis import analyse
 from mitigate.cells import Cell
@@ -92,6 +92,7 @@ def _run(config: SweepConfig, cells: list[Cell]) -> None:
             print(f"[{done}/{len(cells)}] {_summary(record)}; about {_duration(left)} left", flush=True)
 
 
+_WIDTH = 130  # characters
 _worker: dict[str, Any] = {}
 
 
@@ -158,7 +159,9 @@ def _report(config: SweepConfig, task: Task) -> int:
     except ValueError as error:  # too many cells failed
         print(f"There is no report: {error}", file=sys.stderr)
         return 1
-    rich.print(render(analysis))
+    # Where nobody looks at a terminal, rich assumes one that is too narrow for the tables.
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    console.print(render(analysis))
     write_table(analysis, folder / "table.csv")
     write_figure(analysis, folder / "inheritance.svg")
     write_html(analysis, folder / "report.html", title=config.run.title, config=config.as_dict(), versions=versions())

@@ -33,7 +33,7 @@ def _draw(table: Table) -> Padding:
     # Text, not str: rich would read brackets in a name as markup.
     drawn = RichTable(title=Text(table.caption), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for i, name in enumerate(table.header):
-        drawn.add_column(Text(name), justify="right" if i else "left", no_wrap=i == 0)
+        drawn.add_column(Text(name), justify="right" if i else "left", no_wrap=i == 0, overflow="fold")
     for row in table.rows:
         drawn.add_row(*(Text(cell) for cell in row))
     return Padding(drawn, (0, 0, 1, 0))
