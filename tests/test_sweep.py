@@ -196,4 +196,4 @@ def test_a_changed_setting_uses_no_old_result_and_a_broken_model_is_told_of(undi
     assert {path: after.pop(path) for path in before} == before
     assert [record["status"] for record, _ in after.values()] == ["failed"] * 2
     assert result.returncode == 1, result.stderr
-    assert result.stderr.count("failed: {") == 2
+    assert result.stderr.count("failed: ") == 2
