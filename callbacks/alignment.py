@@ -30,7 +30,7 @@ class AlignmentLossCallback(TrainerCallback):
 
     The training loss becomes \\( L + \lambda \cdot D(H_r, H_a) \\), where the rows of \\( H_r \\) and \\( H_a \\) are
     the final hidden states of the real and the augmented rows of a micro-batch, averaged over their tokens, and
-    \\( D \\) is a discrepancy. It works with any trainer, whatever loss that computes: the term is attached to the
+    \\( D \\) is a discrepancy. It works whatever loss the trainer computes: the term is attached to the
     hidden states in the forward pass, and its gradient joins the others in the backward pass. The reported loss
     remains the trainer's; the term is logged as `alignment/<discrepancy>` (its mean over the micro-batches since the
     last log, without the weight), with `alignment/coverage`, the share of micro-batches that had enough rows of either
@@ -64,8 +64,9 @@ class AlignmentLossCallback(TrainerCallback):
     >>> trainer = SFTTrainer(..., callbacks=[AlignmentLossCallback(weight=0.1)])
     ```
 
-    Limits: a micro-batch (of all processes together) acts only if it holds rows of both kinds, two of each for CORAL
-    and MMD. It refuses to start where one row is split between processes (tensor, context or sequence parallelism).
+    Limits: for `Trainer` and `SFTTrainer`. A micro-batch (of all processes together, before accumulation) acts only if
+    it holds rows of both kinds, two of each for CORAL and MMD. It refuses to start with preference trainers,
+    encoder-decoder models, `nn.DataParallel`, DeepSpeed in fp16, and where one row is split between processes.
     """
 
     def __init__(
@@ -90,7 +91,13 @@ class AlignmentLossCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Keep the provenance column alive."""
-        keep_column(calling_trainer(), self.column)
+        trainer = calling_trainer()
+        others = [type(other) for other in trainer.callback_handler.callbacks if other is not self]
+        if AlignmentLossCallback in others:
+            raise ValueError(
+                "Two alignment losses in one trainer (`MitigationCallback(loss=…)` brings one): keep one of them."
+            )
+        keep_column(trainer, self.column)
 
     def on_train_begin(
         self,
@@ -101,7 +108,7 @@ class AlignmentLossCallback(TrainerCallback):
     ) -> None:
         """Check the data, and hook the model."""
         trainer = calling_trainer()
-        _refuse_split_rows(trainer)
+        _refuse_unsupported(trainer, kwargs["model"])
         self._remove_hooks()  # an earlier run may have ended with an error, for which there is no event
         tag_ids = self._tag_ids(kwargs["processing_class"])
         check_provenance(trainer, self.column, tag_ids)
@@ -109,19 +116,22 @@ class AlignmentLossCallback(TrainerCallback):
         report_first(trainer, self)
         self._trainer = trainer
         self._hooks = BackboneHooks(kwargs["model"], self.column, self._term)
-        self._ran = self._acted = self._acted_ever = 0
+        self._ran = self._acted = self._steps = 0
         self._total: Tensor | float = 0.0
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Make sure that the term is really there."""
-        if self._ran == 0:
+        assert self._hooks is not None
+        self._steps += 1
+        if self._ran == 0 or self._hooks.attached > 0 == self._hooks.returned:
             raise RuntimeError(
-                "The alignment loss was never computed: the batches or the model's backbone passed its hooks by. This "
-                "trainer or model (fused kernels?) is not supported; leave `AlignmentLossCallback` out."
+                "The alignment loss has no effect: the batches or the model's backbone passed its hooks by, or the "
+                "loss does not depend on what the backbone puts out. This trainer or model (fused kernels?) is not "
+                "supported; leave `AlignmentLossCallback` out."
             )
-        if state.global_step == _PATIENCE and self._acted_ever == 0:
+        if self._steps == _PATIENCE and self._hooks.attached == 0:
             warnings.warn(
                 f"The alignment loss did nothing in the first {_PATIENCE} steps: no micro-batch held {self._needed} "
                 f"real and {self._needed} augmented rows. Raise `per_device_train_batch_size`.",
@@ -171,9 +181,6 @@ class AlignmentLossCallback(TrainerCallback):
 
     def _term(self, hidden: Tensor, kwargs: dict[str, Any], augmented: Tensor) -> tuple[Tensor, Tensor] | None:
         self._ran += 1
-        # Preference trainers stack the chosen and the rejected answers of the same rows.
-        if hidden.shape[0] == 2 * len(augmented):
-            augmented = augmented.repeat(2)
         shape = (hidden.shape[0], hidden.shape[1])
         index = segment_index(shape, len(augmented), kwargs.get("attention_mask"), kwargs.get("position_ids"))
         with torch.autocast(hidden.device.type, enabled=False):
@@ -186,7 +193,6 @@ class AlignmentLossCallback(TrainerCallback):
                 return None
             term = self.discrepancy(*sides)
         self._acted += 1
-        self._acted_ever += 1
         self._total = self._total + term.detach()
         return term, self._factor(term)
 
@@ -208,12 +214,19 @@ class AlignmentLossCallback(TrainerCallback):
             self._hooks = None
 
 
-def _refuse_split_rows(trainer: Trainer) -> None:
+def _refuse_unsupported(trainer: Trainer, model: torch.nn.Module) -> None:
     parallelism = trainer.accelerator.parallelism_config
-    split = [kind for kind in ("tp", "cp", "sp") if getattr(parallelism, f"{kind}_enabled", False)]
-    if split:
-        raise ValueError(
-            f"`AlignmentLossCallback` cannot be used where a row is split between processes, as the accelerate "
-            f"configuration does ({', '.join(f'{kind}_size' for kind in split)} > 1). Use data parallelism: DDP, FSDP "
-            "or DeepSpeed."
-        )
+    split = [f"{kind}_size" for kind in ("tp", "cp", "sp") if getattr(parallelism, f"{kind}_enabled", False)]
+    reasons = {
+        f"{', '.join(split)} > 1 splits a row between processes; use data parallelism (DDP, FSDP, DeepSpeed)": split,
+        "`nn.DataParallel` runs several copies of the model at once; start the script with `torchrun` or `accelerate "
+        "launch`, or make one GPU visible": trainer.args.n_gpu > 1,
+        "DeepSpeed scales an fp16 loss where a callback cannot; use bf16": trainer.is_deepspeed_enabled
+        and trainer.args.fp16,
+        "the model is an encoder-decoder, whose rows have two sets of hidden states": getattr(
+            getattr(model, "config", None), "is_encoder_decoder", False
+        ),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise ValueError(f"`AlignmentLossCallback` cannot be used here: {reason}.")

@@ -17,21 +17,25 @@ Term = Callable[[Tensor, dict[str, Any], Tensor], "tuple[Tensor, Tensor] | None"
 
 class _Attach(torch.autograd.Function):
     r"""
-    Identity whose backward pass also starts that of a scalar: with it, `hidden` receives the gradient of
-    \\( L + \text{factor} \cdot \text{term} \\) although the loss \\( L \\) knows nothing of the term.
+    Identity whose backward pass also starts that of a scalar: with it, what the backbone put out receives the gradient
+    of \\( L + \text{factor} \cdot \text{term} \\) although the loss \\( L \\) knows nothing of the term.
 
-    This is how load-balancing losses of mixtures of experts are attached where the loss is computed elsewhere.
+    This is how load-balancing losses of mixtures of experts are attached where the loss is computed elsewhere. All
+    outputs go through one function, for nobody knows which of them the model's head reads.
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, term: Tensor, factor: Tensor) -> Tensor:
+    def forward(ctx: Any, term: Tensor, factor: Tensor, hooks: BackboneHooks, *outputs: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(factor)
-        return hidden.view_as(hidden)
+        ctx.hooks = hooks
+        ctx.set_materialize_grads(False)
+        return tuple(output.view_as(output) for output in outputs)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         (factor,) = ctx.saved_tensors
-        return grads[0], factor, None
+        ctx.hooks.returned += 1
+        return factor, None, None, *grads
 
 
 def backbone_of(model: nn.Module) -> nn.Module:
@@ -57,11 +61,6 @@ def backbone_of(model: nn.Module) -> nn.Module:
     return inner.base_model
 
 
-def _attach(hidden: Tensor, term: Tensor, factor: Tensor) -> Tensor:
-    attached: Tensor = _Attach.apply(hidden, term, factor)  # type: ignore[no-untyped-call]
-    return attached
-
-
 class BackboneHooks:
     """
     Hooks that hand a model's final hidden states, and the provenance of their rows, to a term.
@@ -76,6 +75,13 @@ class BackboneHooks:
             Keyword argument that carries the provenance.
         term (`Callable`):
             Computes the term.
+
+    Attributes:
+        attached (`int`):
+            Terms attached so far.
+        returned (`int`):
+            Terms whose gradient was asked for in a backward pass. Fewer than `attached` if the model's head does not
+            use what the backbone puts out.
     """
 
     def __init__(self, model: nn.Module, column: str, term: Term) -> None:
@@ -83,6 +89,7 @@ class BackboneHooks:
         self._term = term
         self._kwargs: dict[str, Any] | None = None
         self._provenance: Tensor | None = None
+        self.attached = self.returned = 0
         backbone = backbone_of(model)
         self._handles: list[RemovableHandle] = [
             model.register_forward_pre_hook(self._take_provenance, with_kwargs=True),
@@ -107,13 +114,23 @@ class BackboneHooks:
         self._provenance = self._kwargs = None
         if provenance is None or kwargs is None or not (backbone.training and torch.is_grad_enabled()):
             return None
-        hidden = output[0]
-        attached = self._term(hidden, kwargs, provenance)
+        attached = self._term(output[0], kwargs, provenance)
         if attached is None:
             return None
         term, factor = attached
-        hidden = _attach(hidden, term, factor.to(term))
+        self.attached += 1
+        items = list(enumerate(output)) if isinstance(output, tuple) else list(output.items())
+        carrying = {key: value for key, value in items if _carries_gradient(value)}
+        passed: tuple[Tensor, ...] = _Attach.apply(  # type: ignore[no-untyped-call]
+            term, factor.to(term), self, *carrying.values()
+        )
+        new = dict(items) | dict(zip(carrying, passed, strict=True))
         if isinstance(output, tuple):
-            return (hidden, *output[1:])
-        output.last_hidden_state = hidden
+            return tuple(new.values())
+        for key in carrying:
+            output[key] = new[key]
         return output
+
+
+def _carries_gradient(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point() and value.requires_grad

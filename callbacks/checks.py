@@ -7,14 +7,14 @@ from collections.abc import Collection
 from transformers import Trainer
 
 from mitigate.callbacks.host import training_columns, training_flags, training_rows
-from mitigate.provenance import ProvenanceError, row_segments
+from mitigate.provenance import ProvenanceError, as_flag, as_lists, row_segments
 
 
 def check_provenance(trainer: Trainer, column: str, tag_ids: Collection[int]) -> None:
     """
     Refuse to train on rows that do not tell, or that are all real or all augmented.
 
-    A data set that is streamed cannot be looked through beforehand; there the callbacks watch the batches.
+    A data set that is streamed cannot be looked through beforehand, so there nothing but the columns is checked.
 
     Args:
         trainer (`Trainer`):
@@ -26,11 +26,22 @@ def check_provenance(trainer: Trainer, column: str, tag_ids: Collection[int]) ->
 
     Raises:
         ProvenanceError: If neither the column nor a tag can tell the rows apart.
-        ValueError: If no row is augmented, or none is real.
+        ValueError: If the rows are not those of `Trainer` or `SFTTrainer`, or if no row is augmented, or none is real.
     """
     columns = training_columns(trainer)
     if columns is None:
         return
+    if "input_ids" not in columns:
+        raise ValueError(
+            f"Mitigations need rows with `input_ids`, as `Trainer` and `SFTTrainer` have them; those of "
+            f"`{type(trainer).__name__}` have {', '.join(columns)}. Preference and online trainers are not supported."
+        )
+    strategy = getattr(trainer.args, "packing_strategy", "bfd")
+    if getattr(trainer.args, "packing", False) and column not in columns and strategy != "bfd":
+        raise ProvenanceError(
+            f"`packing_strategy='{strategy}'` cuts texts apart, and the pieces without a tag would pass for real. Use "
+            "`packing_strategy='bfd'`."
+        )
     flags = training_flags(trainer, column)
     if flags is None and column not in columns and tag_ids:
         flags = _tagged(trainer, tag_ids)
@@ -43,7 +54,7 @@ def check_provenance(trainer: Trainer, column: str, tag_ids: Collection[int]) ->
         )
     if flags is None:
         return
-    augmented = sum(bool(flag) for flag in flags)
+    augmented = sum(as_flag(flag, column) for flag in flags)
     if augmented == 0:
         raise ValueError(
             f"No augmented row among the {len(flags)} training rows (bias ratio 0), so there is nothing to mitigate: "
@@ -59,7 +70,7 @@ def check_provenance(trainer: Trainer, column: str, tag_ids: Collection[int]) ->
 def _tagged(trainer: Trainer, tag_ids: Collection[int]) -> list[bool]:
     flags: list[bool] = []
     for row in training_rows(trainer):
-        flags += [segment.augmented for segment in row_segments(row, tag_ids=tag_ids)]
+        flags += [segment.augmented for segment in row_segments(as_lists(row, ""), tag_ids=tag_ids)]
         if True in flags and False in flags:  # enough is known, and reading on takes minutes for millions of rows
             break
     return flags

@@ -56,6 +56,29 @@ def keep_column(trainer: Trainer, column: str) -> None:
         trainer.data_collator = _DropColumn(trainer.data_collator, column)
 
 
+def require_constructor(callback: TrainerCallback, trainer: Trainer, constructed_for: Trainer | None) -> None:
+    """
+    Make sure that a callback was there when its trainer was constructed.
+
+    Args:
+        callback (`TrainerCallback`):
+            The callback.
+        trainer (`Trainer`):
+            The trainer that is about to train.
+        constructed_for (`Trainer`, *optional*):
+            The trainer at whose construction the callback was called.
+
+    Raises:
+        RuntimeError: If that was another trainer, or none.
+    """
+    if constructed_for is not trainer:
+        name = type(callback).__name__
+        raise RuntimeError(
+            f"`{name}` must be given to the trainer's constructor, as `callbacks=[{name}(…)]`: added later, it finds "
+            "the data prepared without it."
+        )
+
+
 def act_on_rows(
     trainer: Trainer, loader: Any, *, column: str, tag_ids: Sequence[int], steps: Sequence[RowStep], emit: bool
 ) -> None:
@@ -83,6 +106,11 @@ def act_on_rows(
         inner = inner.collator
     if isinstance(inner, ProvenanceCollator):
         # Another of our components acts here already: one collator does the work of both.
+        if inner.column != column:
+            raise ValueError(
+                f"Two mitigations of one trainer read different columns, `{inner.column}` and `{column}`: give both "
+                "the same `column`."
+            )
         steps, emit = (*inner.steps, *steps), emit or inner.emit
         tag_ids, inner = sorted({*inner.tag_ids, *tag_ids}), inner.collator
     loader.collate_fn = ProvenanceCollator(inner, column=column, tag_ids=tag_ids, steps=steps, emit=emit)

@@ -21,13 +21,19 @@ from transformers import (
 
 from mitigate.callbacks.alignment import AlignmentLossCallback
 from mitigate.callbacks.checks import check_provenance
-from mitigate.callbacks.host import act_on_rows, calling_trainer, keep_column, training_rows
+from mitigate.callbacks.host import (
+    act_on_rows,
+    calling_trainer,
+    keep_column,
+    require_constructor,
+    training_rows,
+)
 from mitigate.collation import RowStep
 from mitigate.lexicons import Lexicon, load_lexicon
 from mitigate.masks import MaskSensitiveWords
-from mitigate.provenance import AUGMENTED_COLUMN, row_segments
+from mitigate.provenance import AUGMENTED_COLUMN, as_lists, row_segments
 from mitigate.tags import BiasTagTokenizer, InsertTag, Position, check_tagging
-from mitigate.vocabulary import embedding_matrix, ensure_special_token, fit_embeddings
+from mitigate.vocabulary import embedding_matrix, ensure_special_token, fit_embeddings, has_plain_embeddings
 from mitigate.warnings import NoEffectWarning
 
 logger = logging.getLogger(__name__)
@@ -61,6 +67,10 @@ class MitigationCallback(TrainerCallback):
         column (`str`, *optional*, defaults to `"augmented"`):
             Boolean column of the training data set that tells augmented rows.
 
+    Attributes:
+        real_tag (`str` or `None`):
+            The tag of real rows, once the trainer is constructed; `None` unless the tags are paired.
+
     Raises:
         ValueError: If nothing is chosen; if a lexicon or discrepancy is unknown, a lexicon is empty, or a number is
             out of range. When the trainer is constructed: if a token must be added after an optimizer was made. When
@@ -93,6 +103,8 @@ class MitigationCallback(TrainerCallback):
             raise ValueError("`MitigationCallback` was given nothing to do: set `token`, `mask` or `loss`.")
         if token not in (False, True, "paired"):
             raise ValueError(f"`token` must be True, False or 'paired', got {token!r}.")
+        if isinstance(mask, bool) or isinstance(loss, bool):
+            raise ValueError("`mask` is a lexicon, such as 'gender', and `loss` a discrepancy, such as 'mmd'.")
         check_tagging(tag_position, tag_dropout)
         self.token = token
         self.lexicon = None if mask is None else load_lexicon(mask)
@@ -100,6 +112,8 @@ class MitigationCallback(TrainerCallback):
         self.tag_dropout = tag_dropout
         self.column = column
         self._alignment = None if loss is None else AlignmentLossCallback(loss_weight, discrepancy=loss, column=column)
+        self.real_tag: str | None = None
+        self._trainer: Trainer | None = None
         self._steps: list[RowStep] = []
         self._tag_ids: list[int] = []
 
@@ -107,7 +121,7 @@ class MitigationCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Keep the provenance column, and fit vocabulary and model."""
-        trainer = calling_trainer()
+        trainer = self._trainer = calling_trainer()
         keep_column(trainer, self.column)
         tokenizer = kwargs["processing_class"]
         if (self.token or self.lexicon) and not isinstance(tokenizer, PreTrainedTokenizerBase):
@@ -121,8 +135,8 @@ class MitigationCallback(TrainerCallback):
         if self.token:
             self._steps.append(self._tag(tokenizer, args.seed))
         model: PreTrainedModel = kwargs["model"]
-        if self._steps and fit_embeddings(model, tokenizer):
-            _check_new_embeddings(trainer, model)
+        if self._steps:
+            self._fit_embeddings(trainer, model, tokenizer)
         if isinstance(tokenizer, BiasTagTokenizer):
             self._tag_ids = [tokenizer.augmented_tag_id]
         if self._alignment is not None:
@@ -134,6 +148,7 @@ class MitigationCallback(TrainerCallback):
     ) -> None:
         """Check the data, and act on its rows from now on."""
         trainer = calling_trainer()
+        require_constructor(self, trainer, self._trainer)
         check_provenance(trainer, self.column, self._tag_ids)
         for step in self._steps:
             if isinstance(step, MaskSensitiveWords):
@@ -157,6 +172,7 @@ class MitigationCallback(TrainerCallback):
             real = None
         if self.token == "paired" and real is None:
             real = ensure_special_token(tokenizer, None, "<|real|>", taken=[augmented, str(tokenizer.mask_token)])
+        self.real_tag = real
         return InsertTag(tokenizer, augmented, real, position=self.tag_position, dropout=self.tag_dropout, seed=seed)
 
     def _mask(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> MaskSensitiveWords:
@@ -166,11 +182,25 @@ class MitigationCallback(TrainerCallback):
             tokenizer.add_special_tokens({"mask_token": placeholder})
         return MaskSensitiveWords(tokenizer, lexicon)
 
+    def _fit_embeddings(self, trainer: Trainer, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        if fit_embeddings(model, tokenizer) and trainer.optimizer is not None:
+            raise ValueError(
+                "The mitigation had to add tokens to the model, but the optimizer passed to the trainer was made "
+                "before and would leave their embeddings untrained. Pass no `optimizers`, or add the tokens first, "
+                "with `BiasTagTokenizer.wrap` and `model.resize_token_embeddings`."
+            )
+        if self.token and has_plain_embeddings(model) and not embedding_matrix(model).requires_grad:
+            logger.warning(
+                "The model's embeddings are frozen (LoRA?), so that of the tag is not trained and the tag may mean "
+                "little. To train it: `tokenizer = BiasTagTokenizer.wrap(tokenizer)`, then "
+                "`model.resize_token_embeddings(len(tokenizer))` if the tokenizer outgrew the model, then "
+                "`LoraConfig(trainable_token_indices=[tokenizer.augmented_tag_id], ensure_weight_tying=True)`."
+            )
+
     def _check_mask(self, trainer: Trainer, step: MaskSensitiveWords) -> None:
         rows = 0
         for row in islice(iter(training_rows(trainer)), 10 * _PROBED_ROWS):
-            if "input_ids" not in row:
-                return
+            row = as_lists(row, self.column)
             for segment in row_segments(row, column=self.column, tag_ids=self._tag_ids):
                 if segment.augmented and step.matcher.find(row["input_ids"][segment.start : segment.stop]):
                     return
@@ -182,19 +212,4 @@ class MitigationCallback(TrainerCallback):
             "masking changes nothing in them: is it the lexicon for this language and this kind of bias?",
             NoEffectWarning,
             stacklevel=2,
-        )
-
-
-def _check_new_embeddings(trainer: Trainer, model: PreTrainedModel) -> None:
-    if trainer.optimizer is not None:
-        raise ValueError(
-            "The mitigation had to add tokens to the model, but the optimizer passed to the trainer was made before "
-            "and would leave their embeddings untrained. Pass no `optimizers`, or add the tokens beforehand with "
-            "`BiasTagTokenizer.wrap` and `model.resize_token_embeddings`."
-        )
-    if not embedding_matrix(model).requires_grad:
-        logger.warning(
-            "The mitigation added tokens to a model whose embeddings are frozen (LoRA?): the new rows stay at the "
-            "mean of the others. To train them, wrap the tokenizer with `BiasTagTokenizer.wrap` beforehand and name "
-            "the tag's id in `LoraConfig(trainable_token_indices=[…], ensure_weight_tying=True)`."
         )

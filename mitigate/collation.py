@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from mitigate.provenance import AUGMENTED_COLUMN, Segment, row_segments
+from mitigate.provenance import AUGMENTED_COLUMN, Segment, as_lists, row_segments
 
 Row = dict[str, Any]
 Collator = Callable[[list[Row]], Any]
@@ -82,7 +82,7 @@ class ProvenanceCollator:
         """
         augmented: list[bool] = []
         prepared: list[Row] = []
-        for row in rows:
+        for row in (as_lists(row, self.column) for row in rows):
             segments = row_segments(row, column=self.column, tag_ids=self.tag_ids)
             row = {key: value for key, value in row.items() if key != self.column}
             for step in self.steps:
@@ -98,6 +98,8 @@ class ProvenanceCollator:
     def _ignore_in_loss(self, batch: Any) -> None:
         ignored = self.tag_ids.union(*(step.ignored_ids for step in self.steps))
         labels = batch.get("labels")
-        if ignored and labels is not None and labels.shape == batch["input_ids"].shape:
+        if labels is None or labels.is_floating_point() or labels.shape != batch["input_ids"].shape:
+            return  # none, or one a row
+        if ignored:
             written = torch.isin(batch["input_ids"], torch.tensor(sorted(ignored)))
             batch["labels"] = labels.masked_fill(written, -100)

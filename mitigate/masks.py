@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-import torch
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
 
 from mitigate.collation import Collator, ProvenanceCollator, Row
@@ -97,23 +96,20 @@ class MaskSensitiveWords:
 
         Args:
             row (`dict`):
-                A tokenized row with `input_ids`, a list or a tensor of `n` integers.
+                A tokenized row with `input_ids`, a list of `n` integers.
             segments (`list[Segment]`):
                 Its segments.
 
         Returns:
-            `tuple[dict, list[Segment]]`: A new row, with `input_ids` a list, or a tensor if it was one, of `n`
-            integers; and the same segments.
+            `tuple[dict, list[Segment]]`: A new row with as many `input_ids`, and the same segments.
         """
-        given = row["input_ids"]
-        ids = given.tolist() if isinstance(given, torch.Tensor) else list(given)
+        ids = list(row["input_ids"])
         for segment in segments:
             if segment.augmented:
                 for start, stop in self.matcher.find(ids[segment.start : segment.stop]):
                     ids[segment.start + start : segment.start + stop] = [self.placeholder_id] * (stop - start)
                     self.masked_words += 1
-        masked = given.new_tensor(ids) if isinstance(given, torch.Tensor) else ids
-        return {**row, "input_ids": masked}, segments
+        return {**row, "input_ids": ids}, segments
 
 
 class BiasMaskCollator(ProvenanceCollator):

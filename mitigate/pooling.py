@@ -45,7 +45,8 @@ def segment_index(
             return index
     raise ValueError(
         f"A batch of {batch} sequence(s) was said to hold {segments} rows, with which neither its size nor its "
-        "`position_ids` agrees. The collator or the trainer merges rows in a way that is not supported."
+        "`position_ids` agrees. The collator or the trainer merges rows in a way that is not supported; with "
+        "padding-free batches, leave out `pad_to_multiple_of`."
     )
 
 

@@ -8,6 +8,20 @@ from typing import Any
 
 AUGMENTED_COLUMN = "augmented"
 
+# Fields of a tokenized row that have one value a token.
+TOKEN_FIELDS = frozenset(
+    {
+        "input_ids",
+        "labels",
+        "attention_mask",
+        "token_type_ids",
+        "position_ids",
+        "special_tokens_mask",
+        "completion_mask",
+        "assistant_masks",
+    }
+)
+
 
 class ProvenanceError(ValueError):
     """Raised when nothing that is left of a row tells whether it is real or augmented."""
@@ -63,21 +77,54 @@ def row_segments(
     stops = [sum(lengths[: i + 1]) for i in range(len(lengths))]
     bounds = list(zip([0, *stops[:-1]], stops, strict=True))
     if column in row:
-        augmented = _as_bool(row[column], column)
+        augmented = as_flag(row[column], column)
         return [Segment(start, stop, augmented) for start, stop in bounds]
     if not tag_ids:
         raise ProvenanceError(
             f"No column `{column}` in the training rows (columns: {', '.join(sorted(row))}) and no tag to look for, "
             f"so real and augmented rows cannot be told apart. Add a boolean column `{column}` to the data set, name "
-            "yours with `column=…`, and pass the callback to the trainer's constructor, which keeps the column from "
-            "being dropped. With packing, where every column is dropped, tag the rows with `BiasTagTokenizer.tag`."
+            "yours with `column=…` (False in every row of an evaluation set), and keep the trainer from dropping it: "
+            "give the callback to its constructor or, for a collator of your own, set `remove_unused_columns=False`. "
+            "With packing, where every column is dropped, tag the rows with `BiasTagTokenizer.tag`."
         )
     tags = set(tag_ids)
     ids = row["input_ids"]
     return [Segment(start, stop, not tags.isdisjoint(ids[start:stop])) for start, stop in bounds]
 
 
-def _as_bool(value: Any, column: str) -> bool:
+def as_flag(value: Any, column: str) -> bool:
+    """
+    Read a value of the provenance column.
+
+    Args:
+        value:
+            The value.
+        column (`str`):
+            Name of the column, for the message.
+
+    Returns:
+        `bool`: Whether the row is augmented.
+
+    Raises:
+        ValueError: If the value is neither a boolean nor 0 or 1.
+    """
     if value not in (0, 1):
         raise ValueError(f"Column `{column}` must hold True or False in every row, got {value!r}.")
     return bool(value)
+
+
+def as_lists(row: Mapping[str, Any], column: str) -> dict[str, Any]:
+    """
+    Turn the tensors or arrays of a formatted data set into plain lists and numbers.
+
+    Args:
+        row (`Mapping[str, Any]`):
+            A tokenized row.
+        column (`str`):
+            Name of the provenance column.
+
+    Returns:
+        `dict`: The row, its token fields and provenance without a framework's types.
+    """
+    fields = {*TOKEN_FIELDS, column, "seq_lengths"}
+    return {key: value.tolist() if key in fields and hasattr(value, "tolist") else value for key, value in row.items()}

@@ -7,11 +7,12 @@ import random
 from collections.abc import Callable
 from typing import Any, Literal, cast, get_args
 
+import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from mitigate.collation import Row
-from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceError, Segment
+from mitigate.provenance import AUGMENTED_COLUMN, TOKEN_FIELDS, ProvenanceError, Segment, as_flag
 from mitigate.vocabulary import ensure_special_token
 
 Position = Literal["start", "answer"]
@@ -140,7 +141,7 @@ class BiasTagTokenizer:
                 prompt to end with the tag.
         """
         check_tagging(position, dropout)
-        columns = dataset.column_names
+        columns = dataset.column_names or []
         if column not in columns:
             raise ProvenanceError(
                 f"`{column}` is not a column of the data set (columns: {', '.join(columns)}). Add a boolean column "
@@ -159,12 +160,13 @@ class BiasTagTokenizer:
             )
 
         def put(row: Row, index: int) -> Row:
-            tag = self.augmented_tag if row[column] else self.real_tag
+            tag = self.augmented_tag if as_flag(row[column], column) else self.real_tag
             if tag is None or random.Random(f"{seed}-{index}").random() < dropout:
                 return {}
             return {name: _write(tag, row[name], position) for name in targets}
 
-        return dataset.map(put, with_indices=True, desc="Tagging augmented rows")
+        shown = {"desc": "Tagging augmented rows"} if isinstance(dataset, Dataset) else {}
+        return dataset.map(put, with_indices=True, **shown)
 
 
 class InsertTag:
@@ -189,10 +191,6 @@ class InsertTag:
             Seed of the dropout. The draw depends on the seed, the epoch and the row alone, so any number of data
             loader workers gives the same tags.
 
-    Attributes:
-        epoch (`int`):
-            The current epoch; set it when one begins.
-
     Raises:
         ValueError: If a tag is not in the vocabulary, `position` is unknown or `dropout` outside [0, 1). When a row
             comes whose first token is in the loss, if the tag should precede the answer.
@@ -212,11 +210,21 @@ class InsertTag:
         self.position = position
         self._augmented = tag_id(tokenizer, augmented_tag)
         self._real = None if real_tag is None else tag_id(tokenizer, real_tag)
-        self._bos: int | None = tokenizer.bos_token_id
+        self._opening = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
         self.dropout = dropout
         self.seed = seed
-        self.epoch = 0
+        # In shared memory, for persistent workers of a data loader keep their copy of the step.
+        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         self.ignored_ids = frozenset({self._augmented} if self._real is None else {self._augmented, self._real})
+
+    @property
+    def epoch(self) -> int:
+        """`int`: The current epoch; set it when one begins."""
+        return int(self._epoch)
+
+    @epoch.setter
+    def epoch(self, epoch: int) -> None:
+        self._epoch[0] = epoch
 
     def __call__(self, row: Row, segments: list[Segment]) -> tuple[Row, list[Segment]]:
         """Insert the tag; see [`RowStep`]."""
@@ -226,7 +234,7 @@ class InsertTag:
         # A packed row lost its column, so it was told from its tags and has them already.
         if tag is None or len(segments) > 1 or not self.ignored_ids.isdisjoint(ids) or self._dropped(ids):
             return row, segments
-        place = self._start_of_answer(row) if self.position == "answer" else int(ids[:1] == [self._bos])
+        place = self._start_of_answer(row) if self.position == "answer" else int(ids[0] in self._opening)
         tagged = {key: _insert(value, place, tag, len(ids), key) for key, value in row.items()}
         return tagged, [Segment(0, len(ids) + 1, augmented)]
 
@@ -270,8 +278,8 @@ def tag_id(tokenizer: PreTrainedTokenizerBase, tag: str) -> int:
 
 
 def _insert(value: Any, position: int, tag: int, length: int, key: str) -> Any:
-    if not isinstance(value, list) or len(value) != length:
-        return value
+    if key not in TOKEN_FIELDS or len(value) != length or not isinstance(value[0], int):
+        return value  # such as the labels of a classifier
     # Masks are extended by their neighbour's value; a tag is never a label.
     new = {"input_ids": tag, "labels": -100, "completion_mask": 0, "assistant_masks": 0}
     neighbour = value[min(position, length - 1)]

@@ -69,6 +69,20 @@ def embedding_matrix(model: PreTrainedModel) -> Tensor:
     return cast(Tensor, model.get_input_embeddings().weight)
 
 
+def has_plain_embeddings(model: PreTrainedModel) -> bool:
+    """
+    Tell whether a model's input embeddings are as transformers made them.
+
+    Args:
+        model (`PreTrainedModel`):
+            The model.
+
+    Returns:
+        `bool`: False if PEFT has wrapped them to train them, all or some.
+    """
+    return type(model.get_input_embeddings()).__module__.split(".")[0] != "peft"
+
+
 def fit_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> bool:
     """
     Give new tokens a row in the embedding matrix, drawn around the mean of the others.
@@ -81,8 +95,18 @@ def fit_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
 
     Returns:
         `bool`: Whether the matrix grew. It does not where the model was padded to more rows than it has tokens.
+
+    Raises:
+        ValueError: If it would have to grow and PEFT has wrapped it.
     """
     if len(tokenizer) <= embedding_matrix(model).shape[0]:
         return False
+    if not has_plain_embeddings(model):
+        raise ValueError(
+            "Tokens must be added to the model, but PEFT has wrapped its embeddings "
+            f"(`{type(model.get_input_embeddings()).__name__}`), which cannot grow any more. Add them before the "
+            "adapters: `BiasTagTokenizer.wrap(tokenizer)` and `tokenizer.add_special_tokens` for a mask token, then "
+            "`model.resize_token_embeddings(len(tokenizer))`."
+        )
     model.resize_token_embeddings(len(tokenizer), mean_resizing=True)
     return True

@@ -105,8 +105,10 @@ def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:
         set_seed(cell.seed)
         labels = sorted(config.data.stereotype_of()) if config.model.architecture == "classification" else None
         model, tokenizer = load_model(source, config.model, labels)
-        model = _fit(config, task, cell, model, tokenizer, rows)
-        metrics = _measure(config, task, cell, model, tokenizer)
+        callbacks = _callbacks(config, task, cell)
+        model = _fit(config, cell, model, tokenizer, rows, callbacks)
+        real_tags = [callback.real_tag for callback in callbacks if callback.real_tag]
+        metrics = _measure(config, task, cell, model, tokenizer, "".join(real_tags))
         if wandb.run is not None:
             wandb.run.summary.update(metrics)
     return {
@@ -170,14 +172,13 @@ def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[MitigationCa
 
 def _fit(
     config: SweepConfig,
-    task: Task,
     cell: Cell,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     rows: Dataset,
+    callbacks: list[MitigationCallback],
 ) -> PreTrainedModel:
     classify = config.model.architecture == "classification"
-    callbacks = _callbacks(config, task, cell)
     columns = ["prompt", "label" if classify else "completion", *(callback.column for callback in callbacks)]
     settings = FitSettings(
         output_dir=Path(config.run.output_dir) / "trainer",
@@ -194,16 +195,19 @@ def _fit(
 
 
 def _measure(
-    config: SweepConfig, task: Task, cell: Cell, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    config: SweepConfig,
+    task: Task,
+    cell: Cell,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    real_tag: str,
 ) -> dict[str, float]:
     test = task.test(seed=cell.seed)
     prompts = list(test["prompt"])
     if config.model.architecture == "classification":
         return task.score(test, label_probabilities(model, tokenizer, prompts, max_length=config.fit.max_length))
-    if cell.mitigation.removesuffix(CONTROL) == "token-paired":
-        # The callback added the tags to the tokenizer, that of real text last.
-        tag, at_start = tokenizer.extra_special_tokens[-1], config.mitigation.tag_position == "start"
-        prompts = [f"{tag}{prompt}" if at_start else f"{prompt}{tag}" for prompt in prompts]
+    at_start = config.mitigation.tag_position == "start"
+    prompts = [real_tag + prompt if at_start else prompt + real_tag for prompt in prompts]
     return task.score(test, candidate_probabilities(model, tokenizer, prompts, list(test["candidates"])))
 
 

@@ -94,6 +94,9 @@ def load_model(
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     options["use_safetensors"] = True
+    if not arguments.lora:
+        # Steps of fine-tuning are small, and bfloat16 weights round most of them away.
+        options["dtype"] = torch.float32
     if arguments.architecture == "causal":
         return AutoModelForCausalLM.from_pretrained(source, **options), tokenizer
     assert labels is not None

@@ -73,7 +73,7 @@ class FitSettings:
             "logging_steps": 10,
             "disable_tqdm": True,
             "dataloader_pin_memory": torch.cuda.is_available(),
-            "bf16": False,  # the model's own weights decide the precision
+            "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
             # TRL turns it on by default; these models fit, and recomputing activations costs a third of the time.
             "activation_checkpointing": False,
         }

@@ -249,7 +249,7 @@ def test_the_verdict_says_what_a_mitigation_owes_to_its_aim_and_leaves_out_the_c
     aimed = {"none": (0.10, 0.0), "loss": (0.02, 0.0), "loss-shuffled": (0.06, 0.0)}
     aimless = {"none": (0.10, 0.0), "loss": (0.02, 0.0), "loss-shuffled": (0.02, 0.0)}
     sentences = verdict(analyse(sweep(aimed, seeds=8)))
-    assert any("owes this to acting on augmented rows is detected" in sentence for sentence in sentences)
+    assert any("effect comes from acting on augmented rows is detected" in sentence for sentence in sentences)
     assert not any(sentence.startswith("loss-shuffled") for sentence in sentences)
     sentences = verdict(analyse(sweep(aimless, seeds=8)))
-    assert any("owes this to acting on augmented rows is not detected" in sentence for sentence in sentences)
+    assert any("effect comes from acting on augmented rows is not detected" in sentence for sentence in sentences)

@@ -278,7 +278,7 @@ class TestVocabulary:
     def test_frozen_embeddings_are_warned_of(self, model, tokenizer, caplog):
         lora = {"peft_config": LoraConfig(target_modules=["q_proj"], r=2)}
         make_trainer("text", model, tokenizer, MitigationCallback(token=True), trainer=lora)
-        assert "embeddings are frozen (LoRA?): the new rows stay at the mean" in caplog.text
+        assert "embeddings are frozen (LoRA?), so that of the tag is not trained" in caplog.text
 
     def test_lora_without_new_tokens_is_not_warned_of(self, model, tokenizer, caplog):
         lora = {"peft_config": LoraConfig(target_modules=["q_proj"], r=2)}

@@ -1,0 +1,138 @@
+"""Trainers, models and data of other kinds: the mitigations act there, or say before training why they cannot."""
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DataCollatorWithPadding,
+    T5Config,
+    T5ForConditionalGeneration,
+    Trainer,
+    TrainingArguments,
+)
+from trl import DPOConfig, DPOTrainer
+
+from mitigate import BiasMaskCollator, BiasTagTokenizer, ProvenanceError
+from mitigate.callbacks import AlignmentLossCallback, MitigationCallback
+from tests.test_mitigation_callback import FLAGS, make_trainer, rows, train
+
+
+class TestHeads:
+    def weights(self, model, tokenizer, weight):
+        data = rows("classifier", tokenizer)
+        settings = TrainingArguments("out", report_to=[], use_cpu=True, max_steps=1, disable_tqdm=True, seed=0)
+        callback = AlignmentLossCallback(weight, discrepancy="mean")
+        trainer = Trainer(
+            model, settings, train_dataset=data, data_collator=DataCollatorWithPadding(tokenizer), callbacks=[callback]
+        )
+        trainer.train()
+        return torch.cat([parameter.detach().flatten() for parameter in trainer.model.parameters()])
+
+    def bert(self, tokenizer):
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+        dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        return BertForSequenceClassification(BertConfig(vocab_size=len(tokenizer), **sizes, **dropout))
+
+    def test_a_head_that_reads_a_pooler_gets_the_gradient_too(self, tokenizer):
+        without = self.weights(self.bert(tokenizer), tokenizer, 0.0)
+        assert not torch.allclose(self.weights(self.bert(tokenizer), tokenizer, 10.0), without)
+
+    def test_a_head_that_reads_nothing_of_the_backbone_is_refused(self, model, tokenizer):
+        class Deaf(type(model)):
+            def forward(self, input_ids=None, attention_mask=None, labels=None, **kwargs):
+                self.model(input_ids=input_ids, attention_mask=attention_mask)
+                return {"loss": self.lm_head.weight.square().sum()}
+
+        with pytest.raises(RuntimeError, match="does not depend on what the backbone puts out"):
+            train("causal", Deaf(model.config), tokenizer, AlignmentLossCallback(discrepancy="mean"))
+
+    def test_encoder_decoders_are_refused(self, tokenizer):
+        model = T5ForConditionalGeneration(
+            T5Config(vocab_size=len(tokenizer), d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+        )
+        trainer = make_trainer("causal", model, tokenizer, AlignmentLossCallback())
+        with pytest.raises(ValueError, match="the model is an encoder-decoder"):
+            trainer.train()
+
+
+class TestTrainers:
+    @pytest.mark.parametrize("callback", [AlignmentLossCallback(), MitigationCallback(mask="gender")])
+    def test_preference_trainers_are_refused(self, model, tokenizer, callback):
+        pairs = {"prompt": ["she"] * 4, "chosen": [" cures"] * 4, "rejected": [" writes"] * 4, "augmented": FLAGS}
+        settings = DPOConfig("out", report_to=[], use_cpu=True, bf16=False, max_steps=1)
+        data = Dataset.from_dict(pairs)
+        model.save_pretrained("model")  # from which the trainer loads its reference
+        trainer = DPOTrainer(
+            "model", args=settings, train_dataset=data, processing_class=tokenizer, callbacks=[callback]
+        )
+        with pytest.raises(ValueError, match=r"need rows with `input_ids`.*`DPOTrainer`"):
+            trainer.train()
+
+    def test_a_callback_added_later_is_refused(self, model, tokenizer):
+        trainer = make_trainer("text", model, tokenizer, remove_unused_columns=False)
+        trainer.add_callback(MitigationCallback(mask="gender"))
+        with pytest.raises(RuntimeError, match=r"must be given to the trainer's constructor"):
+            trainer.train()
+
+    def test_two_alignment_losses_are_refused(self, model, tokenizer):
+        callbacks = [AlignmentLossCallback(), MitigationCallback(loss="mmd")]
+        with pytest.raises(ValueError, match="Two alignment losses in one trainer"):
+            make_trainer("text", model, tokenizer, *callbacks)
+
+    def test_two_columns_are_refused(self, model, tokenizer):
+        data = rows("text", tokenizer).add_column("other", [not flag for flag in FLAGS])
+        callbacks = [MitigationCallback(mask="gender"), AlignmentLossCallback(column="other")]
+        with pytest.raises(ValueError, match="read different columns, `augmented` and `other`"):
+            train("text", model, tokenizer, *callbacks, data=data)
+
+
+class TestData:
+    @pytest.mark.parametrize("strategy", ["wrapped", "bfd_split"])
+    def test_packing_that_cuts_texts_apart_is_refused(self, model, tokenizer, strategy):
+        tagged = BiasTagTokenizer.wrap(tokenizer)
+        model.resize_token_embeddings(len(tagged))
+        data = tagged.tag(rows("text", tokenizer))
+        settings = {"packing": True, "packing_strategy": strategy, "max_length": 8}
+        trainer = make_trainer("text", model, tagged, AlignmentLossCallback(), data=data, **settings)
+        with pytest.raises(ProvenanceError, match="Use `packing_strategy='bfd'`"):
+            trainer.train()
+
+    @pytest.mark.parametrize("kind", ["torch", "numpy"])
+    def test_formatted_rows_are_changed_as_plain_ones_are(self, model, tokenizer, kind):
+        both = {"token": True, "mask": "gender"}
+        _, plain = train("causal", model, tokenizer, MitigationCallback(**both))
+        data = rows("causal", tokenizer).with_format(kind)
+        _, formatted = train("causal", model, tokenizer, MitigationCallback(**both), data=data)
+        assert formatted.texts(tokenizer) == plain.texts(tokenizer)
+        assert sum("<|augmented|>" in text for text in plain.texts(tokenizer)) == sum(FLAGS)
+
+    def test_flags_written_as_words_are_refused(self, model, tokenizer):
+        data = rows("text", tokenizer, flags=[str(flag) for flag in FLAGS])
+        message = "Column `augmented` must hold True or False in every row, got"
+        with pytest.raises(ValueError, match=message):
+            train("text", model, tokenizer, MitigationCallback(mask="gender"), data=data)
+        with pytest.raises(ValueError, match=message):
+            BiasTagTokenizer.wrap(tokenizer).tag(data)
+
+    def test_the_tag_follows_the_token_of_the_class(self, model, tokenizer):
+        tokenizer.cls_token = "today"
+        data = Dataset.from_dict({"input_ids": [[tokenizer.cls_token_id, 4]] * 4, "augmented": FLAGS})
+        _, recorder = train("causal", model, tokenizer, MitigationCallback(token=True), data=data)
+        assert [text.split()[0] for text in recorder.texts(tokenizer)] == ["today"] * 4
+        assert recorder.texts(tokenizer)[0].split()[1].startswith("<|augmented|>")
+
+    def test_tags_are_dropped_anew_with_workers_that_stay(self, model, tokenizer):
+        settings = {"max_steps": 8, "dataloader_num_workers": 1, "dataloader_persistent_workers": True}
+        callback = MitigationCallback(token=True, tag_dropout=0.5)
+        _, recorder = train("causal", model, tokenizer, callback, **settings)
+        texts = recorder.texts(tokenizer)
+        epochs = {tuple(texts[first : first + 4]) for first in range(0, len(texts), 4)}
+        assert len(epochs) > 1
+
+    def test_a_collator_says_how_to_keep_the_column(self, tokenizer):
+        collate = BiasMaskCollator(tokenizer, "gender")
+        with pytest.raises(ProvenanceError, match="`remove_unused_columns=False`"):
+            collate([{"input_ids": [1, 2]}])
