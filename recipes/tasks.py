@@ -139,8 +139,8 @@ class TableTask:
                     kind = "the" if own else "another than the"
                     raise ConfigError(
                         f"A dose of {dose:g} with {count} augmented rows needs {size} rows of label '{label}' and "
-                        f"{kind} stereotyped group, and there are {len(side)}. Lower `training_rows`, the bias ratio "
-                        "or the dose."
+                        f"{kind} stereotyped group, and there are {len(side)}. Lower `training_rows` or the bias "
+                        "ratio, or take another dose (`doses: [1]` needs no exceptions to the stereotype)."
                     )
                 random.Random(f"{seed}-{label}-{own}").shuffle(side)
                 chosen += side[:size]
