@@ -185,8 +185,8 @@ def _control(arm: Arm, places: Decimals) -> Iterator[str]:
     grade, evidence = finding(contrast.interval, contrast.p_holm), _contrast_evidence(contrast, places)
     below = "below" if contrast.interval.estimate > 0 else "above"
     yield (
-        f"that its effect comes from acting on augmented rows is {grade}: its slope lies {_size(contrast.interval, places)} "
-        f"{below} that of its control, which acts on rows drawn at random {evidence}"
+        f"that its effect comes from acting on augmented rows is {grade}: its slope lies "
+        f"{_size(contrast.interval, places)} {below} that of its control, which acts on rows drawn at random {evidence}"
     )
 
 
