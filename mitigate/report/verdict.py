@@ -186,7 +186,8 @@ def _control(arm: Arm, places: Decimals) -> Iterator[str]:
     below = "below" if contrast.interval.estimate > 0 else "above"
     yield (
         f"that its effect comes from acting on augmented rows is {grade}: its slope lies "
-        f"{_size(contrast.interval, places)} {below} that of its control, which acts on rows drawn at random {evidence}"
+        f"{_size(contrast.interval, places)} {below} that of its control, which acts on rows drawn at random "
+        f"{evidence}"
     )
 
 
