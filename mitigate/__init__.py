@@ -1,6 +1,7 @@
 """Training-time mitigation of bias inheritance for Hugging Face trainers."""
 
 from mitigate.lexicons import Lexicon, load_lexicon
+from mitigate.mask_config import MaskConfig
 from mitigate.masks import BiasMaskCollator
 from mitigate.provenance import ProvenanceError
 from mitigate.tags import BiasTagTokenizer
@@ -10,6 +11,7 @@ __all__ = [
     "BiasMaskCollator",
     "BiasTagTokenizer",
     "Lexicon",
+    "MaskConfig",
     "NoEffectWarning",
     "ProvenanceError",
     "load_lexicon",

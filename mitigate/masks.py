@@ -1,115 +1,20 @@
-"""Mask sensitive words: replace them by a placeholder in augmented rows."""
+"""Mask sensitive words in augmented rows: a collator for training loops and trainers that take one."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from pathlib import Path
+from collections.abc import Collection, Mapping
 
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
 
-from mitigate.collation import Collator, ProvenanceCollator, Row
-from mitigate.lexicons import Lexicon, load_lexicon
-from mitigate.matching import WordMatcher
-from mitigate.provenance import AUGMENTED_COLUMN, Segment
+from mitigate.collation import Collator, ProvenanceCollator
+from mitigate.finders import Finder
+from mitigate.mask_config import MaskConfig, MaskMode, Words
+from mitigate.mask_steps import MaskSensitiveWords
+from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceSource
+from mitigate.tag_steps import RemoveTags, SilenceTags
+from mitigate.tags import BiasTagTokenizer
 
-
-def placeholder_id(tokenizer: PreTrainedTokenizerBase, mask_token: str | None = None) -> int:
-    """
-    Choose the token that stands in for a sensitive word.
-
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer.
-        mask_token (`str`, *optional*):
-            A token of its vocabulary. Without it, the tokenizer's own `mask_token` is taken.
-
-    Returns:
-        `int`: The id of the placeholder.
-
-    Raises:
-        ValueError: If `mask_token` is no token of the vocabulary, or if it is not given and the tokenizer has no mask
-            token.
-    """
-    if mask_token is not None:
-        token_id = tokenizer.get_vocab().get(mask_token)
-        if token_id is None:
-            raise ValueError(
-                f"`mask_token` must be one token of the vocabulary, and '{mask_token}' is not. Pass one that is, or "
-                f'add it: `tokenizer.add_special_tokens({{"mask_token": "{mask_token}"}})`, then '
-                "`model.resize_token_embeddings(len(tokenizer))`."
-            )
-        return int(token_id)
-    if tokenizer.mask_token_id is None:
-        raise ValueError(
-            "The tokenizer has no mask token. Add one: "
-            '`tokenizer.add_special_tokens({"mask_token": "<|masked|>"})`, then '
-            "`model.resize_token_embeddings(len(tokenizer))`; or pass a token of the vocabulary as `mask_token=…`, "
-            "such as one of its reserved tokens."
-        )
-    return int(tokenizer.mask_token_id)
-
-
-class MaskSensitiveWords:
-    """
-    Replace every token of a sensitive word by the placeholder, in augmented segments only.
-
-    A step for `mitigate.collation.ProvenanceCollator`, which takes the placeholder out of the loss. Rows keep their
-    length and their other columns. Each segment of a packed row is searched by itself, so no word reaches from one
-    into the next.
-
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer that made the rows.
-        lexicon (`str`, `Path`, `Lexicon` or an iterable of them, *optional*, defaults to `"gender"`):
-            The sensitive words, see [`~mitigate.lexicons.load_lexicon`].
-        mask_token (`str`, *optional*):
-            The placeholder; by default the tokenizer's own `mask_token`.
-
-    Attributes:
-        masked_words (`int`):
-            Sensitive words masked so far, each time they came by. A copy of the step counts for itself: with
-            `num_workers > 0` in the data loader, or several processes, the number in the main process stays behind.
-        ignored_ids (`frozenset[int]`):
-            The placeholder's id.
-
-    Raises:
-        ValueError: If the lexicon is unknown or empty, if there is no placeholder, or if the tokenizer is of a kind
-            that [`~mitigate.matching.WordMatcher`] cannot read.
-    """
-
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        lexicon: str | Path | Lexicon | Iterable[str | Path | Lexicon] = "gender",
-        *,
-        mask_token: str | None = None,
-    ) -> None:
-        words = load_lexicon(lexicon)
-        self.placeholder_id = placeholder_id(tokenizer, mask_token)
-        self.matcher = WordMatcher(tokenizer, words)
-        self.ignored_ids = frozenset({self.placeholder_id})
-        self.masked_words = 0
-
-    def __call__(self, row: Row, segments: list[Segment]) -> tuple[Row, list[Segment]]:
-        """
-        Mask one row.
-
-        Args:
-            row (`dict`):
-                A tokenized row with `input_ids`, a list of `n` integers.
-            segments (`list[Segment]`):
-                Its segments.
-
-        Returns:
-            `tuple[dict, list[Segment]]`: A new row with as many `input_ids`, and the same segments.
-        """
-        ids = list(row["input_ids"])
-        for segment in segments:
-            if segment.augmented:
-                for start, stop in self.matcher.find(ids[segment.start : segment.stop]):
-                    ids[segment.start + start : segment.start + stop] = [self.placeholder_id] * (stop - start)
-                    self.masked_words += 1
-        return {**row, "input_ids": ids}, segments
+__all__ = ["BiasMaskCollator", "MaskConfig", "MaskSensitiveWords"]
 
 
 class BiasMaskCollator(ProvenanceCollator):
@@ -117,29 +22,44 @@ class BiasMaskCollator(ProvenanceCollator):
     Mask the sensitive words of augmented rows, then collate.
 
     For a trainer of your own, or one that takes a collator; with TRL's packing, where it takes none, use the callback.
+    Rows may be those of `Trainer`, or of TRL's supervised, preference (DPO, KTO) or reward trainers: in these, words
+    are masked in prompts and answers alike.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer that made the rows.
-        lexicon (`str`, `Path`, `Lexicon` or an iterable of them, *optional*, defaults to `"gender"`):
-            The sensitive words, see [`~mitigate.lexicons.load_lexicon`].
+            The tokenizer that made the rows. If it is a [`BiasTagTokenizer`], its tags or hidden marks tell augmented
+            rows where the column is gone; hidden ones are taken out.
+        lexicon (`str`, `Path`, `Lexicon`, an iterable of them, or a callable, *optional*, defaults to `"gender"`):
+            The sensitive words, see [`~mitigate.lexicons.load_lexicon`]; or a finder of them, see [`MaskConfig`].
+        mode (`str`, *optional*, defaults to `"placeholder"`):
+            What becomes of a sensitive word: `"placeholder"`, `"kind"`, `"swap"`, `"loss"` or `"attention"`, see
+            [`MaskConfig`].
+        probability (`float`, *optional*, defaults to 1.0):
+            Probability in (0, 1] with which each occurrence is masked, drawn anew each epoch.
+        random_words (`bool`, *optional*, defaults to `False`):
+            Whether to mask as many other words instead, drawn at random, as a control.
+        mask_token (`str` or `Mapping[str, str]`, *optional*):
+            The placeholder, a token of the vocabulary; by default the tokenizer's own `mask_token`. With
+            `mode="kind"`, the token of each kind; those not named are `<|kind|>`.
+        seed (`int`, *optional*, defaults to 0):
+            Seed of all that is drawn.
         collator (`Callable`, *optional*):
             The collator that makes the batch. By default `DataCollatorForLanguageModeling(tokenizer, mlm=False)`: it
             pads, and makes the labels from the ids, whatever labels the rows had.
-        mask_token (`str`, *optional*):
-            The placeholder, a token of the vocabulary; by default the tokenizer's own `mask_token`.
         column (`str`, *optional*, defaults to `"augmented"`):
             Boolean column that tells augmented rows. With `Trainer`, set `remove_unused_columns=False` to keep it.
         tag_ids (`Collection[int]`, *optional*):
             Token ids that mark augmented text where the column is gone.
 
     Attributes:
+        epoch (`int`):
+            The epoch that is drawn for. Set it when one begins, if anything is drawn; the callback does so itself.
         masked_words (`int`):
-            Sensitive words masked so far in this process; see [`MaskSensitiveWords`].
+            Words masked so far, each time they came by, by all workers of the data loader.
 
     Raises:
-        ValueError: If the lexicon is unknown or empty, if there is no placeholder, or if the tokenizer is of a kind
-            that [`~mitigate.matching.WordMatcher`] cannot read.
+        ValueError: If a lexicon is unknown or empty, a value is out of range, a placeholder is not in the vocabulary,
+            or the tokenizer is of a kind that [`~mitigate.matching.WordMatcher`] cannot read.
 
     Example:
     ```python
@@ -151,28 +71,49 @@ class BiasMaskCollator(ProvenanceCollator):
     '<mask> sits'
     ```
 
+    A finder is any function of text. With the analyzer of Presidio:
+
+    ```python
+    >>> def find(text):
+    ...     return [(r.start, r.end, r.entity_type) for r in analyzer.analyze(text, language="en")]
+
+    >>> collate = BiasMaskCollator(tokenizer, find)
+    ```
+
+    Finders that run a model are slow. Where cost matters, run them once beforehand, with `datasets.map`, and pass the
+    words that they found as a [`Lexicon`].
+
     Every row needs the column, those of an evaluation set too (False there): a row that does not tell is an error.
 
-    Limits: it hides what the lexicon lists, no more; other words of the row can still tell the group. Choose a
-    placeholder that no text holds, best a special token: where real rows hold it, they lose its loss as well.
+    Limits: it hides what the lexicon lists, no more; other words of the row can still tell the group. A word of
+    several tokens leaves as many placeholders, so its length shows.
     """
 
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        lexicon: str | Path | Lexicon | Iterable[str | Path | Lexicon] = "gender",
+        lexicon: Words | Finder = "gender",
         *,
+        mode: MaskMode = "placeholder",
+        probability: float = 1.0,
+        random_words: bool = False,
+        mask_token: str | Mapping[str, str] | None = None,
+        seed: int = 0,
         collator: Collator | None = None,
-        mask_token: str | None = None,
         column: str = AUGMENTED_COLUMN,
         tag_ids: Collection[int] = (),
     ) -> None:
-        step = MaskSensitiveWords(tokenizer, lexicon, mask_token=mask_token)
+        step = MaskSensitiveWords(tokenizer, MaskConfig(lexicon, mode, probability, random_words, mask_token, seed))
         inner = collator or DataCollatorForLanguageModeling(tokenizer, mlm=False)
-        super().__init__(inner, column=column, tag_ids=tag_ids, steps=[step])
-        self._step = step
+        known: object = tokenizer
+        if isinstance(known, BiasTagTokenizer):
+            source = ProvenanceSource(column, frozenset({*tag_ids, *known.augmented_tag_ids}), marked=known.hidden)
+            tags = (RemoveTags if known.hidden else SilenceTags)({*tag_ids, *known.tag_ids})
+        else:
+            source, tags = ProvenanceSource(column, frozenset(tag_ids)), SilenceTags(tag_ids)
+        super().__init__(inner, source, steps=[step, tags])
 
     @property
     def masked_words(self) -> int:
-        """Sensitive words masked so far in this process."""
-        return self._step.masked_words
+        """`int`: Words masked so far, each time they came by, by all workers of the data loader."""
+        return self.tally.totals()["masked_words"]

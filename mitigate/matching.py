@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-import json
-import re
-from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from itertools import accumulate
-from typing import Any
+from collections.abc import Sequence, Sized
+from itertools import chain, pairwise
+from typing import NamedTuple
 
-from tokenizers import models
+import numpy as np
+import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
+from mitigate.entries import read_entries
+from mitigate.entry_table import EntryTable
 from mitigate.lexicons import Lexicon
+from mitigate.token_texts import BOUNDARY, normalizer_of, token_texts
+from mitigate.word_hashes import Flags, Integers, character_units, code_points, is_split, text_units
 
-# A character that is no letter, digit, white space or punctuation: it ends a word, and no entry reaches over it.
-_BOUNDARY = "\0"
-_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
-# What `surrogateescape` makes of the bytes of a character that is spread over several tokens.
-_SPLIT_CHARACTER = re.compile("[\udc80-\udcff]")
+
+class Match(NamedTuple):
+    """
+    Tokens that hold a sensitive word.
+
+    Attributes:
+        start (`int`):
+            The first token.
+        stop (`int`):
+            The token after the last.
+        entry (`str`):
+            The entry of the lexicon that was found, as the lexicon writes it; of several that share a token, the
+            first.
+    """
+
+    start: int
+    stop: int
+    entry: str
 
 
 class WordMatcher:
@@ -40,10 +53,13 @@ class WordMatcher:
     - Entries go through the tokenizer's own normalizer first. If that puts text in lower case, an entry with a capital
       is found in any case, and entries all in capitals (*US*) are left out, since the tokens of *us* are the same.
 
+    Words are looked up by a hash that is put together from those of their tokens, for the whole batch at once; what
+    has the hash of an entry is then compared as text. So the time hardly depends on the length of the lexicon.
+
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
             A fast tokenizer: byte-level or SentencePiece-like (`▁`), with or without byte fallback; WordPiece; or
-            WordLevel.
+            WordLevel. A token that is added to it later ends a word.
         lexicon (`Lexicon`):
             The words.
 
@@ -58,22 +74,26 @@ class WordMatcher:
 
     >>> matcher = WordMatcher(tokenizer, load_lexicon("gender"))
     >>> ids = tokenizer("in the shell she sits").input_ids
-    >>> [tokenizer.decode(ids[start:stop]) for start, stop in matcher.find(ids)]
-    [' she']
+    >>> [(tokenizer.decode(ids[start:stop]), entry) for start, stop, entry in matcher.find(ids)]
+    [(' she', 'she')]
     ```
 
     Limits: a token that stands for an unknown word is a special token here, so what it hides is not found. Scripts
     that write no space between words (Chinese, Japanese, Thai) have no whole words in this sense, and hardly anything
-    is found in them.
+    is found in them. Rows with a token that holds a part of a character, or several words, take about three times as
+    long; so do all rows where an entry starts with anything but a letter or digit.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> None:
         self.tokenizer = tokenizer
         self.lexicon = lexicon
-        self._texts = _TokenTexts(tokenizer)
-        self._regex = re.compile(_pattern(lexicon, _normalizer(tokenizer)))
+        self._entries = EntryTable(read_entries(lexicon, normalizer_of(tokenizer)))
+        # The last is for ids that the tokenizer does not know.
+        self._texts = [*token_texts(tokenizer), BOUNDARY]
+        self._sizes = np.array([len(_encode(text)) for text in self._texts])
+        self._units, self._is_no_unit = text_units(self._texts, self._entries.powers)
 
-    def find(self, ids: Sequence[int]) -> list[tuple[int, int]]:
+    def find(self, ids: Sequence[int]) -> list[Match]:
         """
         Find the sensitive words in one sequence.
 
@@ -82,180 +102,139 @@ class WordMatcher:
                 Token ids. An id that the tokenizer does not know ends a word.
 
         Returns:
-            `list[tuple[int, int]]`: Spans `[start, stop)` of tokens, ascending and disjoint. A token that holds a part
-            of a word is in the span whole, with what else it holds; words that share a token share a span.
+            `list[Match]`: Spans `[start, stop)` of tokens, ascending and disjoint. A token that holds a part of a word
+            is in the span whole, with what else it holds; words that share a token share a span.
         """
-        tokens = [self._texts[token_id] for token_id in ids]
-        text = "".join(tokens)
-        if _SPLIT_CHARACTER.search(text):
-            return self._find_bytewise(tokens)
-        matches = [match.span() for match in self._regex.finditer(text)]
-        return _token_spans(matches, map(len, tokens)) if matches else []
+        return self.find_all([ids])[0]
 
-    def _find_bytewise(self, tokens: list[str]) -> list[tuple[int, int]]:
-        # A token may hold a part of a character, so positions are counted in bytes.
-        text = _decode(b"".join(map(_encode, tokens)))
-        matches = [
-            (len(_encode(text[: match.start()])), len(_encode(text[: match.end()])))
-            for match in self._regex.finditer(text)
-        ]
-        return _token_spans(matches, (len(_encode(token)) for token in tokens))
+    def find_all(self, rows: Sequence[Sequence[int]]) -> list[list[Match]]:
+        """
+        Find the sensitive words in a batch, which is much faster than one row after the other.
+
+        Args:
+            rows (`Sequence[Sequence[int]]` of length `n`):
+                Token ids of each row. No word reaches from one row into the next.
+
+        Returns:
+            `list[list[Match]]` of length `n`: For each row what [`find`] gives.
+        """
+        bounds = _bounds(rows)
+        ids = np.fromiter(chain.from_iterable(rows), np.int64, bounds[-1])
+        # Without a sign, a negative id is beyond the vocabulary too.
+        ids = np.minimum(ids.view(np.uint64), np.uint64(len(self._texts) - 1)).view(np.int64)
+        apart = self._rows_apart(ids, bounds)
+        if len(apart) == len(rows):
+            return self._find_in_characters(ids, bounds)
+        found = self._find_in_tokens(ids, bounds)
+        if len(apart):
+            chosen = [ids[bounds[row] : bounds[row + 1]] for row in apart]
+            matches = self._find_in_characters(np.concatenate(chosen), _bounds(chosen))
+            for row, row_matches in zip(apart, matches, strict=True):
+                found[row] = row_matches
+        return found
+
+    def _rows_apart(self, ids: Integers, bounds: Integers) -> list[int]:
+        """Return the rows that must be searched character by character."""
+        if self._entries.has_strays:
+            return list(range(len(bounds) - 1))
+        tokens = np.flatnonzero(self._is_no_unit[ids])
+        rows: list[int] = np.unique(np.searchsorted(bounds, tokens, side="right") - 1).tolist()
+        return rows
+
+    def _find_in_tokens(self, ids: Integers, bounds: Integers) -> list[list[Match]]:
+        texts = self._texts
+
+        def read(starts: Integers, stops: Integers) -> list[str]:
+            ends = np.cumsum(stops - starts)
+            tokens = ids[np.repeat(stops - ends, stops - starts) + np.arange(ends[-1] if len(ends) else 0)]
+            pieces = [texts[i] for i in tokens.tolist()]
+            return ["".join(pieces[a:b]) for a, b in pairwise([0, *ends.tolist()])]
+
+        found = self._entries.find(self._units.take(ids), bounds, read)
+        if (found.starts[1:] < found.stops[:-1]).any():
+            found = found.where(_first_of_overlapping(found.words, found.next_words))
+        return _by_row(found.rows, found.starts, found.stops, found.entries, bounds)
+
+    def _find_in_characters(self, ids: Integers, bounds: Integers) -> list[list[Match]]:
+        tokens = [self._texts[i] for i in ids.tolist()]
+        # A token may hold a part of a character, so the bytes are put together before they are read.
+        rows = ["".join(tokens[a:b]) for a, b in pairwise(bounds.tolist())]
+        rows = [_decode(_encode(row)) for row in rows]
+        text = "".join(rows)
+        points = code_points(text)
+        starts, stops, entries = self._hits(points, text, _bounds(rows))
+        # Where each character and each token starts, in bytes.
+        of_characters = np.cumsum(np.append(0, _widths(points)))
+        of_tokens = np.cumsum(np.append(0, self._sizes[ids]))
+        first = np.searchsorted(of_tokens, of_characters[starts], side="right") - 1
+        stop = np.searchsorted(of_tokens, of_characters[stops])
+        return _by_row(np.searchsorted(bounds, first, side="right") - 1, first, stop, entries, bounds)
+
+    def _hits(
+        self, points: npt.NDArray[np.uint32], text: str, bounds: Integers
+    ) -> tuple[Integers, Integers, list[str]]:
+        """Return start and stop of each entry that is found, in characters, and the entries."""
+
+        def read(starts: Integers, stops: Integers) -> list[str]:
+            return [text[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
+
+        found = self._entries.find(character_units(points), bounds, read)
+        hits = list(zip(found.starts.tolist(), found.stops.tolist(), found.entries, strict=True))
+        if self._entries.has_strays:
+            for row_start, row_stop in pairwise(bounds.tolist()):
+                strays = self._entries.find_strays(text[row_start:row_stop])
+                hits += [(row_start + start, row_start + stop, entry) for start, stop, entry in strays]
+        hits.sort()
+        starts, stops = (np.array([hit[i] for hit in hits], np.int64) for i in (0, 1))
+        keep = _first_of_overlapping(starts, stops)
+        return starts[keep], stops[keep], [hit[2] for hit, kept in zip(hits, keep.tolist(), strict=True) if kept]
 
 
-class _TokenTexts(dict[int, str]):
-    """The text that each token stands for, by token id; filled in as tokens are met."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        super().__init__()
-        self._backend = _backend(tokenizer)
-        self._read = _token_reader(self._backend)
-        for token_id, token in tokenizer.added_tokens_decoder.items():
-            # An added token is kept as plain text, also beside a vocabulary that spells out bytes.
-            byte_level = self._read is _read_byte_level
-            self[token_id] = token.content if byte_level else _decode(self._read(token.content))
-            if token.special:
-                self[token_id] = _BOUNDARY
-        self.update(dict.fromkeys(tokenizer.all_special_ids, _BOUNDARY))
-
-    def __missing__(self, token_id: int) -> str:
-        token = self._backend.id_to_token(token_id) if token_id >= 0 else None
-        self[token_id] = _BOUNDARY if token is None else _decode(self._read(token))
-        return self[token_id]
+def _bounds(rows: Sequence[Sized]) -> Integers:
+    """Return where each row starts, and where the last stops."""
+    return np.cumsum([0, *map(len, rows)])
 
 
-def _token_spans(matches: list[tuple[int, int]], lengths: Iterable[int]) -> list[tuple[int, int]]:
-    """Turn spans of characters (or bytes) into spans of the tokens that hold them."""
-    starts = list(accumulate(lengths, initial=0))
-    spans: list[tuple[int, int]] = []
-    for start, stop in matches:
-        first, last = bisect_right(starts, start) - 1, bisect_left(starts, stop)
-        if spans and first < spans[-1][1]:
-            first = spans.pop()[0]
-        spans.append((first, last))
-    return spans
+def _first_of_overlapping(starts: Integers, stops: Integers) -> Flags:
+    """Tell which spans start where the last of those before them that is kept has stopped."""
+    end = 0
+    keep = np.zeros(len(starts), bool)
+    for i, (start, stop) in enumerate(zip(starts.tolist(), stops.tolist(), strict=True)):
+        if start >= end:
+            keep[i] = True
+            end = stop
+    return keep
 
 
-def _decode(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
+def _by_row(
+    rows: Integers, starts: Integers, stops: Integers, entries: list[str], bounds: Integers
+) -> list[list[Match]]:
+    """Make the matches of each row; those that share a token become one."""
+    offsets = bounds[rows]
+    matches = list(map(Match, (starts - offsets).tolist(), (stops - offsets).tolist(), entries))
+    splits = np.searchsorted(rows, np.arange(len(bounds))).tolist()
+    found = [matches[a:b] for a, b in pairwise(splits)]
+    shared = (starts[1:] < stops[:-1]).nonzero()[0]
+    for row in set(rows[shared].tolist()):
+        joined: list[Match] = []
+        for match in found[row]:
+            if joined and match.start < joined[-1].stop:
+                match = joined.pop()._replace(stop=match.stop)
+            joined.append(match)
+        found[row] = joined
+    return found
+
+
+def _widths(points: npt.NDArray[np.uint32]) -> Integers:
+    """Return how many bytes each character takes in UTF-8; what is left of a split one stands for a byte."""
+    widths = 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)
+    widths[is_split(points)] = 1
+    return widths
 
 
 def _encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def _backend(tokenizer: PreTrainedTokenizerBase) -> Any:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise ValueError(
-            f"`tokenizer` must be a fast one (backed by the tokenizers library), got {type(tokenizer).__name__}. Load "
-            "it with `AutoTokenizer.from_pretrained(…)`."
-        )
-    return backend
-
-
-def _normalizer(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], str]:
-    """Return what the tokenizer does to text before it cuts it, with plain spaces."""
-    backend = _backend(tokenizer)
-    if backend.normalizer is None:
-        return lambda text: text
-    return lambda text: " ".join(backend.normalizer.normalize_str(text).replace("▁", " ").split())
-
-
-def _token_reader(backend: Any) -> Callable[[str], bytes]:
-    """Return the function that gives the bytes of text that a token of the vocabulary stands for."""
-    parts = _parts(backend.decoder) or _parts(backend.pre_tokenizer)
-    kinds = {part["type"] for part in parts}
-    if "ByteLevel" in kinds:
-        return _read_byte_level
-    spaces = [part["replacement"] for part in parts if part["type"] == "Metaspace"]
-    spaces += [part["pattern"].get("String") for part in parts if part["type"] == "Replace" and part["content"] == " "]
-    if spaces:
-        return partial(_read_metaspace, space=spaces[0])
-    if isinstance(backend.model, models.WordPiece):
-        return partial(_read_word_piece, prefix=backend.model.continuing_subword_prefix)
-    if isinstance(backend.model, models.WordLevel):
-        return _read_word
-    raise ValueError(
-        f"`tokenizer` is of a kind that the matcher cannot read ({type(backend.model).__name__} with decoder steps: "
-        f"{', '.join(sorted(kinds)) or 'none'}): nothing tells where its words begin. Use a byte-level, "
-        "SentencePiece-like, WordPiece or WordLevel tokenizer."
-    )
-
-
-def _parts(component: Any) -> list[dict[str, Any]]:
-    """List the steps of a decoder or pre-tokenizer, which shows its settings in its pickled state only."""
-    if component is None:
-        return []
-    state = json.loads(component.__getstate__())
-    steps: list[dict[str, Any]] = state.get("decoders") or state.get("pretokenizers") or [state]
-    return steps
-
-
-def _byte_level_alphabet() -> dict[str, int]:
-    """Return the byte that each character of a byte-level (GPT-2) vocabulary stands for."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + i): byte for i, byte in enumerate(others)}
-
-
-_BYTE_OF = _byte_level_alphabet()
-
-
-def _read_byte_level(token: str) -> bytes:
-    try:
-        return bytes([_BYTE_OF[character] for character in token])
-    except KeyError:  # no spelt-out bytes: plain text, as the tokenizer's decoder takes it
-        return token.encode()
-
-
-def _read_metaspace(token: str, space: str) -> bytes:
-    byte = _BYTE_TOKEN.fullmatch(token)
-    return bytes([int(byte[1], 16)]) if byte else token.replace(space, " ").encode()
-
-
-def _read_word(token: str) -> bytes:
-    return f" {token}".encode()
-
-
-def _read_word_piece(token: str, prefix: str) -> bytes:
-    return token.removeprefix(prefix).encode() if token.startswith(prefix) else _read_word(token)
-
-
-def _pattern(lexicon: Lexicon, normalize: Callable[[str], str]) -> str:
-    """Write the lexicon as a regular expression that prefers longer entries."""
-    lower_cases = normalize("A") == "a"
-    entries: dict[str, str] = {}
-    for word in lexicon.words:
-        if word == word.lower():
-            entries[normalize(word)] = _spell(normalize(word), _either_case)
-        elif not (lower_cases and word.isupper()):
-            for form in (normalize(word), normalize(word.upper())):
-                entries.setdefault(form, _spell(form, re.escape))
-    entries.pop("", None)
-    if not entries:
-        raise ValueError(f"No entry of lexicon '{lexicon.name}' is left after the tokenizer's normalizer.")
-    # Words are tried by their first letter, which spares most comparisons; the longest first.
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for word in sorted(entries, key=len, reverse=True):
-        groups[_either_case(word[0])].append(entries[word])
-    alternatives = (f"(?={first})(?:{'|'.join(group)})" for first, group in groups.items())
-    return rf"(?<![^\W_])(?:{'|'.join(alternatives)})(?![^\W_])"
-
-
-def _spell(text: str, letter: Callable[[str], str]) -> str:
-    """Write an entry as a regular expression, with `letter` for its letters."""
-    pattern = ""
-    for piece in re.findall(r"[^\W_]+|\s*[^\w\s]\s*|\s+|_", text):
-        if piece.isspace():
-            pattern += r"\s+"
-        elif piece[0].isalnum():
-            pattern += "".join(map(letter, piece))
-        else:
-            mark = piece.strip()
-            pattern += r"\s*" + ("['’]" if mark == "'" else re.escape(mark)) + r"\s*"
-    return pattern.removeprefix(r"\s*").removesuffix(r"\s*")
-
-
-def _either_case(character: str) -> str:
-    cases = sorted({form for form in (character, character.lower(), character.upper()) if len(form) == 1})
-    return re.escape(character) if len(cases) == 1 else f"[{''.join(cases)}]"
+def _decode(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

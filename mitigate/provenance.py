@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby, pairwise
 from typing import Any
 
 AUGMENTED_COLUMN = "augmented"
 
-# Fields of a tokenized row that have one value a token.
-TOKEN_FIELDS = frozenset(
-    {
-        "input_ids",
-        "labels",
-        "attention_mask",
-        "token_type_ids",
-        "position_ids",
-        "special_tokens_mask",
-        "completion_mask",
-        "assistant_masks",
-    }
-)
+# Added to every token id of an augmented row that is marked in a hidden way: far above the ids of any vocabulary, and
+# within the 32 bits that data sets may store ids in.
+MARK = 1 << 24
 
 
 class ProvenanceError(ValueError):
@@ -48,48 +39,70 @@ class Segment:
     augmented: bool
 
 
-def row_segments(
-    row: Mapping[str, Any], *, column: str = AUGMENTED_COLUMN, tag_ids: Collection[int] = ()
-) -> list[Segment]:
+@dataclass(frozen=True)
+class ProvenanceSource:
     """
-    Split a tokenized row into its segments and tell for each whether it is augmented.
+    What tells real and augmented rows apart.
 
-    The boolean column decides where the row still has it. Otherwise the tag does: a segment with one of `tag_ids` in
-    it is augmented. Only the tag survives packing, which keeps no other column.
+    The boolean column decides where a row still has it. Otherwise hidden marks decide if the rows have them (see
+    `BiasTagTokenizer.wrap(hidden=True)`), and tags if they do not. Only marks and tags survive packing, which keeps no
+    column; only marks survive that texts are cut apart.
 
     Args:
-        row (`Mapping[str, Any]`):
-            A row with `input_ids` (list of `n` integers) and, if packed by TRL, `seq_lengths` (list of integers that
-            sum to `n`).
         column (`str`, *optional*, defaults to `"augmented"`):
             Name of the boolean column.
-        tag_ids (`Collection[int]`, *optional*):
+        tag_ids (`frozenset[int]`, *optional*):
             Token ids that mark augmented text.
-
-    Returns:
-        `list[Segment]`: The segments in the order of their tokens; they cover the row without gaps.
-
-    Raises:
-        ProvenanceError: If the row has no such column and there is no tag to look for.
-        ValueError: If the column holds something else than a boolean (or 0 and 1).
+        marked (`bool`, *optional*, defaults to `False`):
+            Whether the token ids of augmented rows bear hidden marks.
     """
-    lengths = row.get("seq_lengths") or [len(row["input_ids"])]
-    stops = [sum(lengths[: i + 1]) for i in range(len(lengths))]
-    bounds = list(zip([0, *stops[:-1]], stops, strict=True))
-    if column in row:
-        augmented = as_flag(row[column], column)
-        return [Segment(start, stop, augmented) for start, stop in bounds]
-    if not tag_ids:
-        raise ProvenanceError(
-            f"No column `{column}` in the training rows (columns: {', '.join(sorted(row))}) and no tag to look for, "
-            f"so real and augmented rows cannot be told apart. Add a boolean column `{column}` to the data set, name "
-            "yours with `column=…` (False in every row of an evaluation set), and keep the trainer from dropping it: "
-            "give the callback to its constructor or, for a collator of your own, set `remove_unused_columns=False`. "
-            "With packing, where every column is dropped, tag the rows with `BiasTagTokenizer.tag`."
-        )
-    tags = set(tag_ids)
-    ids = row["input_ids"]
-    return [Segment(start, stop, not tags.isdisjoint(ids[start:stop])) for start, stop in bounds]
+
+    column: str = AUGMENTED_COLUMN
+    tag_ids: frozenset[int] = frozenset()
+    marked: bool = False
+
+    def segments(self, row: Mapping[str, Any], ids: Sequence[int]) -> list[Segment]:
+        """
+        Split a text of a tokenized row into its segments and tell for each whether it is augmented.
+
+        Args:
+            row (`Mapping[str, Any]`):
+                The row. `seq_lengths` (list of integers that sum to `n`) tells the segments of one that TRL packed.
+            ids (`Sequence[int]` of length `n`):
+                Token ids, with their hidden marks if there are any.
+
+        Returns:
+            `list[Segment]`: The segments in the order of their tokens; they cover the text without gaps. In a text
+            that was packed by cutting (`packing_strategy="wrapped"`), neighbours of one provenance are one segment.
+
+        Raises:
+            ProvenanceError: If the row has no such column, and there is no mark and no tag to look for.
+            ValueError: If the column holds something else than a boolean (or 0 and 1).
+        """
+        bounds = list(pairwise([0, *accumulate(row.get("seq_lengths") or [len(ids)])]))
+        if self.column in row:
+            augmented = as_flag(row[self.column], self.column)
+            return [Segment(start, stop, augmented) for start, stop in bounds]
+        if self.marked:
+            if "seq_lengths" in row:
+                return [Segment(start, stop, ids[start] >= MARK) for start, stop in bounds]
+            return _runs(ids)
+        if not self.tag_ids:
+            raise ProvenanceError(
+                f"No column `{self.column}` in the training rows (columns: {', '.join(sorted(row))}) and no tag to "
+                "look for, so real and augmented rows cannot be told apart. Add a boolean column "
+                f"`{self.column}` to the data set, name yours with `column=…` (False in every row of an evaluation "
+                "set), and keep the trainer from dropping it: give the callback to its constructor or, for a collator "
+                "of your own, set `remove_unused_columns=False`. With packing, where every column is dropped, use a "
+                "tokenizer that marks rows: `BiasTagTokenizer.wrap(tokenizer, hidden=True)` and its `tag` method."
+            )
+        return [Segment(start, stop, not self.tag_ids.isdisjoint(ids[start:stop])) for start, stop in bounds]
+
+
+def _runs(ids: Sequence[int]) -> list[Segment]:
+    runs = [(augmented, len(list(run))) for augmented, run in groupby(token_id >= MARK for token_id in ids)]
+    bounds = pairwise(accumulate((length for _, length in runs), initial=0))
+    return [Segment(start, stop, augmented) for (start, stop), (augmented, _) in zip(bounds, runs, strict=True)]
 
 
 def as_flag(value: Any, column: str) -> bool:
@@ -111,20 +124,3 @@ def as_flag(value: Any, column: str) -> bool:
     if value not in (0, 1):
         raise ValueError(f"Column `{column}` must hold True or False in every row, got {value!r}.")
     return bool(value)
-
-
-def as_lists(row: Mapping[str, Any], column: str) -> dict[str, Any]:
-    """
-    Turn the tensors or arrays of a formatted data set into plain lists and numbers.
-
-    Args:
-        row (`Mapping[str, Any]`):
-            A tokenized row.
-        column (`str`):
-            Name of the provenance column.
-
-    Returns:
-        `dict`: The row, its token fields and provenance without a framework's types.
-    """
-    fields = {*TOKEN_FIELDS, column, "seq_lengths"}
-    return {key: value.tolist() if key in fields and hasattr(value, "tolist") else value for key, value in row.items()}

@@ -5,20 +5,15 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
-import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from mitigate.collation import Row
-from mitigate.provenance import AUGMENTED_COLUMN, TOKEN_FIELDS, ProvenanceError, Segment, as_flag
-from mitigate.vocabulary import ensure_special_token
-
-Position = Literal["start", "answer"]
-
-# Where a row's text begins, for every format of TRL: the first of these sets that the data set has is tagged.
-_TEXT_COLUMNS = (("prompt",), ("messages",), ("text",), ("chosen", "rejected"))
+from mitigate.provenance import AUGMENTED_COLUMN, MARK, ProvenanceError, as_flag
+from mitigate.tag_rows import TEMPLATE_VARIABLE, Position, tagged_columns, tagging_template, write_tag
+from mitigate.texts import Row
+from mitigate.vocabulary import ensure_special_token, tag_id
 
 
 class BiasTagTokenizer:
@@ -33,10 +28,12 @@ class BiasTagTokenizer:
     own class as well, so trainers accept it, and what it saves loads with plain transformers.
 
     Attributes:
-        augmented_tag (`str`):
-            The token that marks augmented text.
+        augmented_tags (`tuple[str, ...]`):
+            The tokens that mark augmented text, one for each grade.
         real_tag (`str` or `None`):
             The token that marks real text; `None` unless the tags are paired.
+        hidden (`bool`):
+            Whether the tag only carries the provenance to the collator, and never reaches the model.
 
     Example:
     ```python
@@ -51,8 +48,9 @@ class BiasTagTokenizer:
     at inference, it takes off about a third of the inherited gap. `docs/tags.md` has the figures.
     """
 
-    augmented_tag: str
+    augmented_tags: tuple[str, ...]
     real_tag: str | None
+    hidden: bool
 
     @classmethod
     def wrap(
@@ -60,6 +58,8 @@ class BiasTagTokenizer:
         tokenizer: PreTrainedTokenizerBase,
         *,
         paired: bool = False,
+        grades: int = 1,
+        hidden: bool = False,
         augmented_tag: str | None = None,
         real_tag: str | None = None,
     ) -> Any:
@@ -71,8 +71,17 @@ class BiasTagTokenizer:
                 The tokenizer of the model. It is not changed.
             paired (`bool`, *optional*, defaults to `False`):
                 Whether real text has a tag of its own. Then use the real tag at inference.
+            grades (`int`, *optional*, defaults to 1):
+                Number of tags for augmented text, at least 1. With more than one, [`BiasTagTokenizer.tag`] chooses by
+                the score of the row.
+            hidden (`bool`, *optional*, defaults to `False`):
+                Whether the tag only carries the provenance through the trainer's preparation of the data, packing of
+                any kind included: every token id of a tagged text is then marked (2²⁴ is added to it), and a
+                callback of this package takes marks and tag out again, before the model sees them. Text that the
+                tokenizer is given without the tag is tokenized as ever.
             augmented_tag (`str`, *optional*):
-                The token to use. By default a token that the vocabulary has in reserve, else `<|augmented|>` is added.
+                The token to use. By default a token that the vocabulary has in reserve, else `<|augmented|>` is added
+                (`<|augmented-1|>` and so on, if there are several).
             real_tag (`str`, *optional*):
                 Likewise for real text, `<|real|>`. Only with `paired=True`.
 
@@ -81,16 +90,29 @@ class BiasTagTokenizer:
             embeddings, call `model.resize_token_embeddings(len(tokenizer))`; [`MitigationCallback`] does it for you.
 
         Raises:
-            ValueError: If `real_tag` is given without `paired=True`, or equals `augmented_tag`.
+            ValueError: If `real_tag` is given without `paired=True`, or equals `augmented_tag`; if `grades` is below
+                1, or above 1 and a tag is named.
         """
         if real_tag is not None and not paired:
             raise ValueError(f"`real_tag` ('{real_tag}') needs `paired=True`; without it real text has no tag.")
+        if grades < 1 or (grades > 1 and augmented_tag is not None):
+            raise ValueError(f"`grades` must be at least 1, and 1 if `augmented_tag` is named; got {grades}.")
         wrapped = copy.deepcopy(tokenizer)
-        augmented = ensure_special_token(wrapped, augmented_tag, "<|augmented|>")
-        real = ensure_special_token(wrapped, real_tag, "<|real|>", taken=[augmented]) if paired else None
-        if augmented == real:
-            raise ValueError(f"`augmented_tag` and `real_tag` must differ, both are '{augmented}'.")
-        return _with_tags(wrapped, augmented, real)
+        augmented: list[str] = []
+        for grade in range(1, grades + 1):
+            default = "<|augmented|>" if grades == 1 else f"<|augmented-{grade}|>"
+            augmented.append(ensure_special_token(wrapped, augmented_tag, default, taken=augmented))
+        real = ensure_special_token(wrapped, real_tag, "<|real|>", taken=augmented) if paired else None
+        if real in augmented:
+            raise ValueError(f"`augmented_tag` and `real_tag` must differ, both are '{real}'.")
+        base = _base_class(wrapped)
+        wrapped.__dict__.update(augmented_tags=tuple(augmented), real_tag=real, hidden=hidden)
+        return _tagging(wrapped, base)
+
+    @property
+    def augmented_tag(self) -> str:
+        """`str`: The token that marks augmented text; of several, that of the lowest grade."""
+        return self.augmented_tags[0]
 
     @property
     def augmented_tag_id(self) -> int:
@@ -98,9 +120,19 @@ class BiasTagTokenizer:
         return tag_id(cast(PreTrainedTokenizerBase, self), self.augmented_tag)
 
     @property
+    def augmented_tag_ids(self) -> list[int]:
+        """`list[int]`: Ids of the tags of augmented text, by grade."""
+        return [tag_id(cast(PreTrainedTokenizerBase, self), tag) for tag in self.augmented_tags]
+
+    @property
     def real_tag_id(self) -> int | None:
         """`int` or `None`: Id of the tag of real text."""
         return None if self.real_tag is None else tag_id(cast(PreTrainedTokenizerBase, self), self.real_tag)
+
+    @property
+    def tag_ids(self) -> list[int]:
+        """`list[int]`: Ids of all tags, as `LoraConfig(trainable_token_indices=…)` takes them."""
+        return [*self.augmented_tag_ids, *([] if self.real_tag_id is None else [self.real_tag_id])]
 
     def tag(
         self,
@@ -108,6 +140,7 @@ class BiasTagTokenizer:
         *,
         position: Position = "start",
         column: str = AUGMENTED_COLUMN,
+        score: str | None = None,
         dropout: float = 0.0,
         seed: int = 0,
     ) -> Dataset:
@@ -121,11 +154,20 @@ class BiasTagTokenizer:
             dataset (`Dataset`):
                 Rows in any of TRL's formats: `prompt` (and `completion`), `messages`, `text`, or `chosen` and
                 `rejected`.
-            position (`"start"` or `"answer"`, *optional*, defaults to `"start"`):
-                Before the text (in conversations, at the start of the first user turn), or right before the answer:
-                after the `prompt` (in conversations, at the end of its last turn).
+            position (`str`, *optional*, defaults to `"start"`):
+                - `"start"`: before the text; in conversations, at the start of the first user turn.
+                - `"system"`: in conversations, at the start of the system turn, which is made if there is none.
+                - `"template"`: in conversations, before everything else, by way of the chat template: the tokenizer's
+                  is changed to put what the new column `chat_template_kwargs` holds. A trainer that swaps the template
+                  for its own (TRL does with `assistant_only_loss`, where the template has no generation markers)
+                  loses the tag; the callbacks then refuse to train.
+                - `"answer"`: right before the answer: after the `prompt`, in conversations at the end of its last
+                  turn.
             column (`str`, *optional*, defaults to `"augmented"`):
                 Boolean column that tells augmented rows.
+            score (`str`, *optional*):
+                Column of bias scores in [0, 1]. With `grades=k`, a row of score `s` gets tag `⌊s · k⌋ + 1` (the last
+                one for `s = 1`).
             dropout (`float`, *optional*, defaults to 0.0):
                 Share of rows, in [0, 1), that stay without a tag, so that the model also learns to do without. Where
                 the column is lost later, such rows pass for real.
@@ -137,193 +179,109 @@ class BiasTagTokenizer:
 
         Raises:
             ProvenanceError: If the column is missing.
-            ValueError: If `dropout` is outside [0, 1) or `position` unknown, or if there is no text to tag, or no
-                prompt to end with the tag.
+            ValueError: If `dropout` is outside [0, 1) or `position` unknown, if there is no text to tag, or no prompt
+                to end with the tag; if there are several grades and no score, or a score outside [0, 1].
         """
-        check_tagging(position, dropout)
         columns = dataset.column_names or []
-        if column not in columns:
-            raise ProvenanceError(
-                f"`{column}` is not a column of the data set (columns: {', '.join(columns)}). Add a boolean column "
-                f"`{column}` that tells augmented rows, or name yours with `column=…`."
-            )
-        if position == "answer" and "prompt" not in columns:
-            raise ValueError(
-                f"`position='answer'` needs a column `prompt`, which the answer follows; there is none among "
-                f"{', '.join(columns)}."
-            )
-        targets = next((names for names in _TEXT_COLUMNS if set(names) <= set(columns)), None)
-        if targets is None:
-            raise ValueError(
-                f"No text to tag: the data set has the columns {', '.join(columns)}, and needs `prompt`, `messages`, "
-                "`text`, or `chosen` and `rejected`."
-            )
+        self._check_columns(columns, column, score)
+        targets = tagged_columns(columns, position)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"The dropout of tags must lie in [0, 1), got {dropout}.")
+        if position == "template":
+            tokenizer = cast(PreTrainedTokenizerBase, self)
+            tokenizer.chat_template = tagging_template(cast("str | None", tokenizer.chat_template))
 
         def put(row: Row, index: int) -> Row:
-            tag = self.augmented_tag if as_flag(row[column], column) else self.real_tag
-            if tag is None or random.Random(f"{seed}-{index}").random() < dropout:
-                return {}
-            return {name: _write(tag, row[name], position) for name in targets}
+            tag = self._graded(row, score) if as_flag(row[column], column) else self.real_tag
+            if random.Random(f"{seed}-{index}").random() < dropout:
+                tag = None
+            if position == "template":
+                return {"chat_template_kwargs": {**(row.get("chat_template_kwargs") or {}), TEMPLATE_VARIABLE: tag}}
+            return {} if tag is None else {name: write_tag(tag, row[name], position) for name in targets}
 
         shown = {"desc": "Tagging augmented rows"} if isinstance(dataset, Dataset) else {}
         return dataset.map(put, with_indices=True, **shown)
 
-
-class InsertTag:
-    """
-    Row step that puts the tag among the tokens of augmented rows.
-
-    Rows that carry a tag already are left alone.
-
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer of the rows.
-        augmented_tag (`str`):
-            Token that marks augmented text.
-        real_tag (`str`, *optional*):
-            Token that marks real text.
-        position (`"start"` or `"answer"`, *optional*, defaults to `"start"`):
-            Before all other tokens (but after that of the beginning of text), or right before the first token that is
-            in the loss.
-        dropout (`float`, *optional*, defaults to 0.0):
-            Probability in [0, 1) that a segment stays without a tag, drawn anew each epoch.
-        seed (`int`, *optional*, defaults to 0):
-            Seed of the dropout. The draw depends on the seed, the epoch and the row alone, so any number of data
-            loader workers gives the same tags.
-
-    Raises:
-        ValueError: If a tag is not in the vocabulary, `position` is unknown or `dropout` outside [0, 1). When a row
-            comes whose first token is in the loss, if the tag should precede the answer.
-    """
-
-    def __init__(
-        self,
-        tokenizer: PreTrainedTokenizerBase,
-        augmented_tag: str,
-        real_tag: str | None = None,
-        *,
-        position: Position = "start",
-        dropout: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        check_tagging(position, dropout)
-        self.position = position
-        self._augmented = tag_id(tokenizer, augmented_tag)
-        self._real = None if real_tag is None else tag_id(tokenizer, real_tag)
-        self._opening = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
-        self.dropout = dropout
-        self.seed = seed
-        # In shared memory, for persistent workers of a data loader keep their copy of the step.
-        self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
-        self.ignored_ids = frozenset({self._augmented} if self._real is None else {self._augmented, self._real})
-
-    @property
-    def epoch(self) -> int:
-        """`int`: The current epoch; set it when one begins."""
-        return int(self._epoch)
-
-    @epoch.setter
-    def epoch(self, epoch: int) -> None:
-        self._epoch[0] = epoch
-
-    def __call__(self, row: Row, segments: list[Segment]) -> tuple[Row, list[Segment]]:
-        """Insert the tag; see [`RowStep`]."""
-        augmented = segments[0].augmented
-        tag = self._augmented if augmented else self._real
-        ids = list(row["input_ids"])
-        # A packed row lost its column, so it was told from its tags and has them already.
-        if tag is None or len(segments) > 1 or not self.ignored_ids.isdisjoint(ids) or self._dropped(ids):
-            return row, segments
-        place = self._start_of_answer(row) if self.position == "answer" else int(ids[0] in self._opening)
-        tagged = {key: _insert(value, place, tag, len(ids), key) for key, value in row.items()}
-        return tagged, [Segment(0, len(ids) + 1, augmented)]
-
-    def _start_of_answer(self, row: Row) -> int:
-        labels = row.get("labels") or []
-        place = next((i for i, label in enumerate(labels) if label != -100), 0)
-        if place == 0:
-            raise ValueError(
-                "The tag cannot precede the answer, for the rows do not tell where it starts: `position='answer'` "
-                "needs rows of prompt and completion, with the prompt out of the loss. Use `position='start'`."
+    def _check_columns(self, columns: list[str], column: str, score: str | None) -> None:
+        listed = ", ".join(columns)
+        if column not in columns:
+            raise ProvenanceError(
+                f"`{column}` is not a column of the data set (columns: {listed}). Add a boolean column "
+                f"`{column}` that tells augmented rows, or name yours with `column=…`."
             )
-        return place
+        if score is not None and score not in columns:
+            raise ValueError(f"`score` names the column '{score}', which is not in the data set (columns: {listed}).")
+        if (score is None) != (len(self.augmented_tags) == 1):
+            raise ValueError(
+                f"There are {len(self.augmented_tags)} tags for augmented text and `score` is {score!r}: name the "
+                "column of bias scores if, and only if, the tokenizer was wrapped with `grades` above 1."
+            )
 
-    def _dropped(self, ids: list[int]) -> bool:
-        return self.dropout > 0 and random.Random(f"{self.seed}-{self.epoch}-{ids}").random() < self.dropout
+    def _graded(self, row: Row, score: str | None) -> str:
+        if score is None:
+            return self.augmented_tag
+        value = row[score]
+        if value is None or not 0 <= value <= 1:
+            raise ValueError(f"Column `{score}` must hold bias scores in [0, 1], got {value!r}.")
+        return self.augmented_tags[min(int(value * len(self.augmented_tags)), len(self.augmented_tags) - 1)]
+
+    def strip_tags(self, text: str) -> str:
+        """
+        Take the tags out of generated text.
+
+        Args:
+            text (`str`):
+                Text that was decoded with its special tokens; `decode(…, skip_special_tokens=True)` needs no help.
+
+        Returns:
+            `str`: The text without any tag.
+        """
+        for tag in (*self.augmented_tags, self.real_tag):
+            text = text.replace(tag, "") if tag else text
+        return text
+
+    def ban_tags(self, model: PreTrainedModel) -> None:
+        """
+        Keep a model from generating tags, wherever it is used: its generation configuration is saved with it.
+
+        Args:
+            model (`PreTrainedModel`):
+                The model, its `generation_config` changed in place.
+
+        Raises:
+            ValueError: If the model does not generate.
+        """
+        if not model.can_generate():
+            raise ValueError(f"`{type(model).__name__}` does not generate, so there is nothing to ban.")
+        banned = model.generation_config.suppress_tokens or []
+        model.generation_config.suppress_tokens = sorted({*banned, *self.tag_ids})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Tokenize as the wrapped tokenizer does; hidden tags mark the ids of their texts."""
+        encoded = super().__call__(*args, **kwargs)  # type: ignore[misc]
+        if self.hidden:
+            encoded["input_ids"] = self._marked(encoded["input_ids"])
+        return encoded
+
+    def _marked(self, ids: Any) -> Any:
+        if not isinstance(ids, list):
+            tensor = ids.tolist()
+            if any(not set(self.augmented_tag_ids).isdisjoint(row) for row in tensor):
+                raise ValueError(
+                    "Text with a hidden tag was tokenized to tensors, as for a model, which must never see it: leave "
+                    "out `return_tensors`, or give text without the tag."
+                )
+            return ids
+        if ids and isinstance(ids[0], list):
+            return [self._marked(row) for row in ids]
+        tagged = not set(self.augmented_tag_ids).isdisjoint(ids)
+        return [token_id + MARK for token_id in ids] if tagged else ids
 
 
-def tag_id(tokenizer: PreTrainedTokenizerBase, tag: str) -> int:
-    """
-    Look up the id of a tag.
-
-    Args:
-        tokenizer (`PreTrainedTokenizerBase`):
-            The tokenizer.
-        tag (`str`):
-            The tag.
-
-    Returns:
-        `int`: Its id.
-
-    Raises:
-        ValueError: If the tag is not a token of the vocabulary.
-    """
-    vocabulary = tokenizer.get_vocab()
-    if tag not in vocabulary:
-        raise ValueError(
-            f"The tag '{tag}' is not a token of the tokenizer, so it would be split into pieces that mark nothing. "
-            f"Use `BiasTagTokenizer.wrap(tokenizer, augmented_tag='{tag}')`, which adds it."
-        )
-    return vocabulary[tag]
-
-
-def _insert(value: Any, position: int, tag: int, length: int, key: str) -> Any:
-    if key not in TOKEN_FIELDS or len(value) != length or not isinstance(value[0], int):
-        return value  # such as the labels of a classifier
-    # Masks are extended by their neighbour's value; a tag is never a label.
-    new = {"input_ids": tag, "labels": -100, "completion_mask": 0, "assistant_masks": 0}
-    neighbour = value[min(position, length - 1)]
-    return [*value[:position], new.get(key, neighbour), *value[position:]]
-
-
-def _write(tag: str, text: str | list[dict[str, Any]], position: Position) -> str | list[dict[str, Any]]:
-    if isinstance(text, str):
-        return tag + text if position == "start" else text + tag
-    turns = copy.deepcopy(text)
-    first = next((turn for turn in turns if turn["role"] == "user"), turns[0])
-    turn = first if position == "start" else turns[-1]
-    part = tag if isinstance(turn["content"], str) else [{"type": "text", "text": tag}]
-    turn["content"] = part + turn["content"] if position == "start" else turn["content"] + part
-    return turns
-
-
-def check_tagging(position: str, dropout: float) -> None:
-    """
-    Check how tags are to be put.
-
-    Args:
-        position (`str`):
-            Where the tag goes.
-        dropout (`float`):
-            Share of rows without.
-
-    Raises:
-        ValueError: If `position` is neither `"start"` nor `"answer"`, or `dropout` outside [0, 1).
-    """
-    if position not in get_args(Position):
-        raise ValueError(f"The position of a tag must be 'start' or 'answer', got '{position}'.")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"The dropout of tags must lie in [0, 1), got {dropout}.")
-
-
-def _with_tags(tokenizer: PreTrainedTokenizerBase, augmented_tag: str, real_tag: str | None) -> Any:
+def _tagging(tokenizer: PreTrainedTokenizerBase, base: type[PreTrainedTokenizerBase]) -> Any:
     # The new class bears the old one's name because `save_pretrained` writes it down for plain transformers to load.
-    base = _base_class(tokenizer)
     tokenizer.__class__ = type(base.__name__, (BiasTagTokenizer, base), {"__reduce__": _reduce})
-    tagged = cast(BiasTagTokenizer, tokenizer)
-    tagged.augmented_tag = augmented_tag
-    tagged.real_tag = real_tag
-    return tagged
+    return tokenizer
 
 
 def _reduce(tokenizer: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -339,4 +297,4 @@ def _base_class(tokenizer: Any) -> type[PreTrainedTokenizerBase]:
 def _rebuild(base: type[PreTrainedTokenizerBase], state: dict[str, Any]) -> Any:
     tokenizer = base.__new__(base)
     tokenizer.__dict__.update(state)
-    return _with_tags(tokenizer, state["augmented_tag"], state["real_tag"])
+    return _tagging(tokenizer, base)

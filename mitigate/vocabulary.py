@@ -55,6 +55,32 @@ def ensure_special_token(
     return chosen
 
 
+def tag_id(tokenizer: PreTrainedTokenizerBase, tag: str) -> int:
+    """
+    Look up the id of a tag.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer.
+        tag (`str`):
+            The tag.
+
+    Returns:
+        `int`: Its id.
+
+    Raises:
+        ValueError: If the tag is not a token of the vocabulary.
+    """
+    # Not by `get_vocab`, which makes a dictionary of the whole vocabulary each time.
+    token_id = cast("int | None", tokenizer.convert_tokens_to_ids(tag))
+    if token_id is None or tokenizer.convert_ids_to_tokens(token_id) != tag:
+        raise ValueError(
+            f"The tag '{tag}' is not a token of the tokenizer, so it would be split into pieces that mark nothing. "
+            f"Use `BiasTagTokenizer.wrap(tokenizer, augmented_tag='{tag}')`, which adds it."
+        )
+    return token_id
+
+
 def embedding_matrix(model: PreTrainedModel) -> Tensor:
     """
     Give the matrix of input embeddings.

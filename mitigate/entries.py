@@ -1,0 +1,113 @@
+"""The entries of a lexicon, as patterns over text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from mitigate.lexicons import Lexicon
+from mitigate.word_hashes import fold
+
+WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """
+    One way to write an entry of a lexicon.
+
+    Args:
+        name (`str`):
+            The entry, as the lexicon writes it.
+        form (`str`):
+            How it is written in text.
+        any_case (`bool`):
+            Whether its letters may be in either case.
+    """
+
+    name: str
+    form: str
+    any_case: bool
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """Its runs of letters and digits, in one case."""
+        return tuple(map(fold, WORD.findall(self.form)))
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it is one word without punctuation."""
+        return WORD.fullmatch(self.form) is not None
+
+    @property
+    def starts_with_word(self) -> bool:
+        """Whether it starts with a letter or digit."""
+        return self.form[0].isalnum()
+
+    def is_written(self, word: str) -> bool:
+        """Tell whether a word without punctuation is this entry; a pattern would take long to compile."""
+        if not self.any_case:
+            return word == self.form
+        letters = zip(word, self.form, strict=False)
+        return len(word) == len(self.form) and all(a in (b, b.lower(), b.upper()) for a, b in letters)
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression that finds it as whole words."""
+        return rf"(?<![^\W_]){_spell(self.form, _either_case if self.any_case else re.escape)}(?![^\W_])"
+
+    @cached_property
+    def regex(self) -> re.Pattern[str]:
+        """The pattern, compiled when it is first needed, since few entries of a long lexicon ever are."""
+        return re.compile(self.pattern)
+
+
+def read_entries(lexicon: Lexicon, normalize: Callable[[str], str]) -> list[Entry]:
+    """
+    Read a lexicon as a tokenizer sees text.
+
+    Args:
+        lexicon (`Lexicon`):
+            The words.
+        normalize (`Callable[[str], str]`):
+            What the tokenizer does to text before it cuts it.
+
+    Returns:
+        `list[Entry]`: The entries, longer ones first, and of equally long ones those that are exact in case.
+
+    Raises:
+        ValueError: If no entry is left.
+    """
+    lower_cases = normalize("A") == "a"
+    entries: list[Entry] = []
+    for word in lexicon.words:
+        if word == word.lower():
+            entries.append(Entry(word, normalize(word), any_case=True))
+        elif not (lower_cases and word.isupper()):
+            forms = dict.fromkeys((normalize(word), normalize(word.upper())))
+            entries.extend(Entry(word, form, any_case=False) for form in forms)
+    entries = [entry for entry in entries if entry.form]
+    if not entries:
+        raise ValueError(f"No entry of lexicon '{lexicon.name}' is left after the tokenizer's normalizer.")
+    return sorted(entries, key=lambda entry: (-len(entry.form), entry.any_case))
+
+
+def _spell(text: str, letter: Callable[[str], str]) -> str:
+    """Write an entry as a regular expression, with `letter` for its letters."""
+    pattern = ""
+    for piece in re.findall(r"[^\W_]+|\s*[^\w\s]\s*|\s+|_", text):
+        if piece.isspace():
+            pattern += r"\s+"
+        elif piece[0].isalnum():
+            pattern += "".join(map(letter, piece))
+        else:
+            mark = piece.strip()
+            pattern += r"\s*" + ("['’]" if mark == "'" else re.escape(mark)) + r"\s*"
+    return pattern.removeprefix(r"\s*").removesuffix(r"\s*")
+
+
+def _either_case(character: str) -> str:
+    cases = sorted({form for form in (character, character.lower(), character.upper()) if len(form) == 1})
+    return re.escape(character) if len(cases) == 1 else f"[{''.join(cases)}]"

@@ -1,0 +1,137 @@
+"""The step that masks sensitive words among the tokens of augmented rows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from mitigate.entries import WORD
+from mitigate.finders import LexiconFinder, Occurrence, TextFinder
+from mitigate.mask_config import MaskConfig, mask_token_ids
+from mitigate.seeding import text_generator
+from mitigate.swaps import WordSwapper
+from mitigate.texts import Edit, Text
+from mitigate.token_spans import TokenReader
+
+
+class MaskSensitiveWords:
+    """
+    Step that masks sensitive words, in augmented segments only.
+
+    Each segment of a packed row is searched by itself, so no word reaches from one into the next.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer that made the rows.
+        config (`MaskConfig`):
+            What is masked, and how.
+
+    Attributes:
+        words_name (`str`):
+            What the sensitive words are called in messages.
+        placeholder_ids (`list[int]`):
+            The ids of its placeholders.
+
+    Raises:
+        ValueError: If there is no placeholder, or if the tokenizer is of a kind that
+            [`~mitigate.matching.WordMatcher`] cannot read.
+    """
+
+    name = "masked_words"
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: MaskConfig) -> None:
+        self.config = config
+        self._token_ids = mask_token_ids(tokenizer, config)
+        self.placeholder_ids = list(self._token_ids.values())
+        words, finder = config.words, config.finder
+        self._finder: LexiconFinder | TextFinder
+        if words is not None:
+            self._finder = LexiconFinder(tokenizer, words)
+            self.words_name = f"lexicon '{words.name}'"
+        else:
+            assert finder is not None  # one of the two is there
+            self._finder = TextFinder(tokenizer, finder)
+            self.words_name = f"finder {getattr(finder, '__name__', type(finder).__name__)}"
+        self._reader = TokenReader(tokenizer) if config.random_words else None
+        self._swapper = WordSwapper(tokenizer, words) if config.mode == "swap" and words is not None else None
+
+    def edits(self, texts: Sequence[Text], epoch: int) -> list[list[Edit]]:
+        """Mask the words; see [`TextStep`]."""
+        edits: list[list[Edit]] = [[] for _ in texts]
+        for place, start, ids, words in self._find(texts):
+            edits[place] += [
+                edit._replace(start=start + edit.start, stop=start + edit.stop)
+                for edit in self._mask(ids, words, epoch)
+            ]
+        return edits
+
+    def finds_any(self, texts: Sequence[Text]) -> bool:
+        """
+        Tell whether there is anything to mask.
+
+        Args:
+            texts (`Sequence[Text]`):
+                The texts.
+
+        Returns:
+            `bool`: Whether an augmented segment holds a sensitive word, whatever the probability.
+        """
+        return any(words for *_, words in self._find(texts))
+
+    def _find(self, texts: Sequence[Text]) -> list[tuple[int, int, list[int], list[Occurrence]]]:
+        """Return for each augmented segment its text, start, ids and sensitive words."""
+        parts = [
+            (place, segment.start, text.ids[segment.start : segment.stop])
+            for place, text in enumerate(texts)
+            for segment in text.segments
+            if segment.augmented
+        ]
+        found = self._finder.find_all([ids for *_, ids in parts])
+        return [(*part, words) for part, words in zip(parts, found, strict=True)]
+
+    def _mask(self, ids: list[int], words: list[Occurrence], epoch: int) -> list[Edit]:
+        if not words:
+            return []
+        generator = text_generator(ids, self.config.seed, epoch, self.name)
+        chosen = [word for word in words if generator.random() < self.config.probability]
+        if self._reader is not None:
+            chosen = _draw_others(self._reader, ids, words, chosen, generator)
+        if self._swapper is not None:
+            swaps = self._swapper.swap(ids, [word[:2] for word in chosen], generator)
+            return [Edit(*swap, in_loss=True) for swap in swaps]
+        return [self._edit(ids, word) for word in chosen]
+
+    def _edit(self, ids: list[int], word: Occurrence) -> Edit:
+        start, stop, kind = word
+        if self.config.mode in ("loss", "attention"):
+            return Edit(start, stop, tuple(ids[start:stop]), attended=self.config.mode == "loss")
+        placeholder = self._token_ids.get(kind if self.config.mode == "kind" else "")
+        if placeholder is None:
+            raise ValueError(
+                f"The finder gave a word of the kind '{kind}', for which `mask_token` names no token: add it, as in "
+                f"`mask_token={{'{kind}': '<|{kind}|>', …}}`."
+            )
+        return Edit(start, stop, (placeholder,) * (stop - start))
+
+
+def _draw_others(
+    reader: TokenReader,
+    ids: list[int],
+    words: list[Occurrence],
+    chosen: list[Occurrence],
+    generator: random.Random,
+) -> list[Occurrence]:
+    """Draw as many words as are chosen, or all there are, among those that share no token with a sensitive one."""
+    read = reader.read(ids)
+    sensitive = {token for word in words for token in range(word.start, word.stop)}
+    spans: list[tuple[int, int]] = []
+    for match in WORD.finditer(read.text):
+        start, stop = read.tokens(*match.span())
+        if spans and start < spans[-1][1]:
+            start = spans.pop()[0]
+        spans.append((start, stop))
+    others = [span for span in spans if sensitive.isdisjoint(range(*span))]
+    drawn = sorted(generator.sample(others, min(len(chosen), len(others))))
+    return [Occurrence(*span, word.kind) for span, word in zip(drawn, chosen, strict=False)]

@@ -1,0 +1,191 @@
+"""Write another word in the place of a sensitive one, among tokens."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from mitigate.entries import WORD, Entry, read_entries
+from mitigate.lexicons import Lexicon
+from mitigate.recent import Recent
+from mitigate.token_spans import TokenReader
+from mitigate.token_texts import normalizer_of
+from mitigate.word_hashes import fold
+
+# What is put before a text so that the tokenizer does not take it for the beginning of one. Which of them keeps to
+# itself depends on how it cuts text; the result is checked.
+_ANCHORS = ("", "\n", "(", '"', "/")
+_MARK = re.compile(r"\s*([^\w\s]|_)\s*")
+# Texts whose tokens are remembered: words with their surroundings.
+_REMEMBERED = 4096
+
+
+class Swap(NamedTuple):
+    """
+    Tokens to put in the place of others.
+
+    Attributes:
+        start (`int`):
+            The first token that they replace.
+        stop (`int`):
+            The token after the last.
+        ids (`tuple[int, ...]`):
+            The new tokens.
+    """
+
+    start: int
+    stop: int
+    ids: tuple[int, ...]
+
+
+class WordSwapper:
+    """
+    Replaces sensitive words by random other ones of the same kind and form.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            The tokenizer of the rows.
+        lexicon (`Lexicon`):
+            The words, and what can take the place of each.
+
+    Raises:
+        ValueError: If the tokenizer is of a kind that cannot be read.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> None:
+        self._tokenizer = tokenizer
+        self._lexicon = lexicon
+        self._reader = TokenReader(tokenizer)
+        # By first word; those that start with something else are tried everywhere, under "".
+        self._entries: dict[str, list[tuple[int, Entry]]] = {}
+        for rank, entry in enumerate(read_entries(lexicon, normalizer_of(tokenizer))):
+            first = entry.words[0] if entry.starts_with_word else ""
+            self._entries.setdefault(first, []).append((rank, entry))
+        self._alternatives: dict[str, tuple[str, ...]] = {}
+        self._written: Recent[str, tuple[int, ...] | None] = Recent(_REMEMBERED)
+
+    def swap(self, ids: Sequence[int], spans: Sequence[tuple[int, int]], generator: random.Random) -> list[Swap]:
+        """
+        Choose other words.
+
+        Args:
+            ids (`Sequence[int]`):
+                Token ids of a text.
+            spans (`Sequence[tuple[int, int]]`):
+                Spans `[start, stop)` of tokens that hold sensitive words, ascending and disjoint.
+            generator (`random.Random`):
+                What draws the words.
+
+        Returns:
+            `list[Swap]`: What to put in the place of the spans. A span of which no word has another that the
+            tokenizer can write is not in it.
+        """
+        text, starts, stops = self._reader.read(ids)
+        swaps = []
+        for start, stop in spans:
+            # Tokens that share a character can only be written together.
+            while start > 0 and stops[start - 1] > starts[start]:
+                start -= 1
+            while stop < len(ids) and starts[stop] < stops[stop - 1]:
+                stop += 1
+            written = self._rewrite(text, starts[start], stops[stop - 1], generator)
+            if written is not None:
+                swaps.append(Swap(start, stop, written))
+        return swaps
+
+    def _rewrite(self, text: str, start: int, stop: int, generator: random.Random) -> tuple[int, ...] | None:
+        """Return the tokens of a span of characters with other words in it; `None` if all of them stay."""
+        span, written = text[start:stop], None
+        normalize = normalizer_of(self._tokenizer)
+        for first, after, name in reversed(self._words(text, start, stop)):
+            for other in self._others(name, generator):
+                cased = normalize(in_case_of(text[first:after], name, other))
+                candidate = span[: first - start] + cased + span[after - start :]
+                ids = None if cased == text[first:after] else self._written.get(candidate, self._write)
+                if ids is not None:
+                    span, written = candidate, ids
+                    break
+        return written
+
+    def _words(self, text: str, start: int, stop: int) -> list[tuple[int, int, str]]:
+        """Find the entries within a span of characters: start, stop and entry."""
+        firsts = {"", *map(fold, WORD.findall(text[start:stop]))}
+        candidates = [entry for first in firsts for entry in self._entries.get(first, ())]
+        words: list[tuple[int, int, str]] = []
+        while start < stop:
+            # With the character after the span, which tells whether a word ends there.
+            found = [(entry.regex.search(text, start, stop + 1), rank, entry.name) for rank, entry in candidates]
+            hits = [(hit.start(), rank, hit.end(), name) for hit, rank, name in found if hit and hit.end() <= stop]
+            if not hits:
+                break
+            first, _, start, name = min(hits)
+            words.append((first, start, name))
+        return words
+
+    def _others(self, name: str, generator: random.Random) -> Iterator[str]:
+        """Give what can take the place of an entry, from a random one on."""
+        if name not in self._alternatives:
+            self._alternatives[name] = self._lexicon.alternatives(name)
+        others = self._alternatives[name]
+        first = generator.randrange(len(others)) if others else 0
+        yield from others[first:]
+        yield from others[:first]
+
+    def _write(self, text: str) -> tuple[int, ...] | None:
+        """Return tokens that stand for exactly this text, or at least but for spaces around punctuation."""
+        if not _is_unicode(text):
+            return None
+        nearly = None
+        for anchor in _ANCHORS:
+            ids: list[int] = self._tokenizer(anchor + text, add_special_tokens=False)["input_ids"]
+            read = self._reader.read(ids)
+            for skipped in range(len(ids)):
+                begin = read.starts[skipped]
+                if anchor and (skipped == 0 or not read.text[:begin].endswith(anchor)):
+                    continue
+                if read.text[begin:] == text:
+                    return tuple(ids[skipped:])
+                if nearly is None and _spaced(read.text[begin:]) == _spaced(text):
+                    nearly = tuple(ids[skipped:])
+                break
+        return nearly
+
+
+def in_case_of(word: str, entry: str, other: str) -> str:
+    """
+    Write a word in the case of another.
+
+    Args:
+        word (`str`):
+            A word of a text.
+        entry (`str`):
+            The entry of a lexicon that it is.
+        other (`str`):
+            Another entry.
+
+    Returns:
+        `str`: The other entry: as it is, if the word is written as its own entry is; all in capitals, or with a
+        capital, if the word is.
+    """
+    if word == entry or entry.isupper():
+        return other
+    if word.isupper() and len(word) > 1:
+        return other.upper()
+    return other[:1].upper() + other[1:] if word[:1].isupper() else other
+
+
+def _spaced(text: str) -> str:
+    """Put spaces around punctuation, as tokenizers do that do not tell where there were some."""
+    return _MARK.sub(r" \1 ", text).rstrip()
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

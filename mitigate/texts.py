@@ -1,0 +1,255 @@
+"""The texts of a tokenized row, and changes of their tokens that keep everything else in step."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from mitigate.provenance import MARK, ProvenanceSource, Segment
+
+Row = dict[str, Any]
+# The sequences that a row adds to a batch, each by the fields that it is put together from.
+Layout = tuple[tuple[str, ...], ...]
+
+# By trainer: `Trainer` and SFT; DPO; KTO; reward modelling. The first whose fields are all there is taken.
+_LAYOUTS: tuple[Layout, ...] = (
+    (("input_ids",),),
+    (("prompt_ids", "chosen_ids"), ("prompt_ids", "rejected_ids")),
+    (("prompt_ids", "completion_ids"),),
+    (("chosen_ids",), ("rejected_ids",)),
+)
+
+# Fields that have one value for every token of `input_ids`.
+_TOKEN_FIELDS = (
+    "labels",
+    "attention_mask",
+    "token_type_ids",
+    "position_ids",
+    "special_tokens_mask",
+    "completion_mask",
+    "assistant_masks",
+)
+_LOSS_MASKS = ("completion_mask", "assistant_masks")
+
+
+@dataclass(frozen=True)
+class Text:
+    """
+    A run of tokens of a row: the whole of it, or the prompt or an answer of a preference row.
+
+    Args:
+        field (`str`):
+            The row's field that holds the ids.
+        ids (`list[int]` of length `n`):
+            Token ids, without hidden marks.
+        segments (`list[Segment]`):
+            The rows of the training mix in it; they cover it without gaps.
+        opens (`bool`):
+            Whether a sequence of the batch begins with this text.
+        aligned (`dict[str, list[int]]`):
+            The row's other fields that have one value a token.
+    """
+
+    field: str
+    ids: list[int]
+    segments: list[Segment]
+    opens: bool
+    aligned: dict[str, list[int]]
+
+
+class Edit(NamedTuple):
+    """
+    A change of a text.
+
+    Args:
+        start (`int`):
+            Position of the first token that is replaced.
+        stop (`int`):
+            Position after the last one; equal to `start` to insert.
+        ids (`tuple[int, ...]`):
+            What takes their place; empty to delete.
+        in_loss (`bool`, *optional*, defaults to `False`):
+            Whether the new tokens count in the loss if those in their place did.
+        attended (`bool`, *optional*, defaults to `True`):
+            Whether other tokens attend to the new ones.
+    """
+
+    start: int
+    stop: int
+    ids: tuple[int, ...]
+    in_loss: bool = False
+    attended: bool = True
+
+
+def layout_of(columns: Collection[str]) -> Layout | None:
+    """
+    Tell how the rows of a data set become sequences of a batch.
+
+    Args:
+        columns (`Collection[str]`):
+            The columns.
+
+    Returns:
+        `tuple[tuple[str, ...], ...]` or `None`: For each sequence of a row the fields that it is put together from;
+        `None` if the rows are not tokenized, or of an unknown kind.
+    """
+    return next((layout for layout in _LAYOUTS if all(set(fields) <= set(columns) for fields in layout)), None)
+
+
+def read_texts(row: Row, source: ProvenanceSource) -> dict[str, Text]:
+    """
+    Take the texts out of a row.
+
+    Args:
+        row (`dict`):
+            A tokenized row; values may be lists, arrays or tensors.
+        source (`ProvenanceSource`):
+            What tells whether it is augmented.
+
+    Returns:
+        `dict[str, Text]`: The texts by their fields.
+
+    Raises:
+        ProvenanceError: If nothing tells.
+        ValueError: If there are no token ids.
+    """
+    layout = layout_of(row)
+    if layout is None:
+        raise ValueError(
+            f"Mitigations need tokenized rows with `input_ids`, or with the ids of preference pairs; these have "
+            f"{', '.join(sorted(row))}."
+        )
+    row = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in row.items()}
+    openings = {fields[0] for fields in layout}
+    texts = {}
+    for field in dict.fromkeys(field for fields in layout for field in fields):
+        ids: list[int] = row[field]
+        segments = source.segments(row, ids)
+        aligned = _aligned(row, len(ids)) if field == "input_ids" else {}
+        if source.marked:
+            ids = _unmark(ids)
+            aligned = {key: _unmark(values) if key == "labels" else values for key, values in aligned.items()}
+        texts[field] = Text(field, ids, segments, field in openings, aligned)
+    return texts
+
+
+def _unmark(ids: list[int]) -> list[int]:
+    return [token_id - MARK if token_id >= MARK else token_id for token_id in ids]
+
+
+def _aligned(row: Mapping[str, Any], length: int) -> dict[str, list[int]]:
+    values = {key: row[key] for key in _TOKEN_FIELDS if key in row}
+    # The labels of a classifier are no list, or one of another length or type.
+    return {
+        key: value
+        for key, value in values.items()
+        if isinstance(value, list) and len(value) == length and all(isinstance(item, int) for item in value[:1])
+    }
+
+
+def write_texts(row: Row, texts: Mapping[str, Text], column: str) -> Row:
+    """
+    Put texts back into their row.
+
+    Args:
+        row (`dict`):
+            The row. It is not changed.
+        texts (`Mapping[str, Text]`):
+            Its texts by their fields.
+        column (`str`):
+            The provenance column, which the new row does not have.
+
+    Returns:
+        `dict`: A new row.
+    """
+    new = {key: value for key, value in row.items() if key != column}
+    for field, text in texts.items():
+        new |= {field: text.ids, **text.aligned}
+        if "seq_lengths" in new:
+            new["seq_lengths"] = [segment.stop - segment.start for segment in text.segments]
+    return new
+
+
+def merge_edits(edits: Iterable[Sequence[Edit]]) -> list[Edit]:
+    """
+    Unite the edits of one text.
+
+    Args:
+        edits (`Iterable[Sequence[Edit]]`):
+            Edits of several makers. Of two that replace the same token, that of the earlier maker is kept.
+
+    Returns:
+        `list[Edit]`: In the order of their places.
+    """
+    taken: set[int] = set()
+    kept: list[Edit] = []
+    for several in edits:
+        for edit in several:
+            places = range(edit.start, edit.stop)
+            if taken.isdisjoint(places):
+                taken.update(places)
+                kept.append(edit)
+    return sorted(kept, key=lambda edit: edit[:2])
+
+
+def apply_edits(text: Text, edits: Sequence[Edit]) -> tuple[Text, list[Edit]]:
+    """
+    Change a text.
+
+    Args:
+        text (`Text`):
+            The text. It is not changed.
+        edits (`Sequence[Edit]`):
+            Edits in the order of their places, as [`merge_edits`] gives them.
+
+    Returns:
+        `tuple[Text, list[Edit]]`: The new text, and where in it the edits ended up: edits that would change nothing
+        there.
+    """
+    if not edits:
+        return text, []
+    fields = {text.field: text.ids, **text.aligned}
+    new: dict[str, list[int]] = {key: [] for key in fields}
+    moved: list[Edit] = []
+    cursor, stops = 0, [segment.stop for segment in text.segments]
+    for edit in edits:
+        start, stop = max(edit.start, cursor), max(edit.stop, cursor)
+        for key, values in fields.items():
+            new[key] += values[cursor:start]
+        place = len(new[text.field])
+        moved.append(edit._replace(start=place, stop=place + len(edit.ids)))
+        for key, values in fields.items():
+            new[key] += list(edit.ids) if key == text.field else _filled(key, values, start, stop, edit)
+        growth = len(edit.ids) - (stop - start)
+        # What is put in at a boundary belongs to the segment that begins there, and at the end to the last one.
+        stops = [
+            end + growth if old.stop > start or old is text.segments[-1] else end
+            for end, old in zip(stops, text.segments, strict=True)
+        ]
+        cursor = stop
+    for key, values in fields.items():
+        new[key] += values[cursor:]
+    segments = [
+        Segment(start, stop, segment.augmented)
+        for start, stop, segment in zip([0, *stops], stops, text.segments, strict=False)
+        if stop > start
+    ]
+    ids = new.pop(text.field)
+    if "position_ids" in new:
+        new["position_ids"] = [place for segment in segments for place in range(segment.stop - segment.start)]
+    return replace(text, ids=ids, segments=segments, aligned=new), moved
+
+
+def _filled(key: str, values: list[int], start: int, stop: int, edit: Edit) -> list[int]:
+    """Give the values that a token field has at the new tokens."""
+    count = len(edit.ids)
+    if key == "attention_mask":
+        # Whoever collates finds the texts by it; what nobody attends to is hidden in the batch.
+        return [1] * count
+    if key == "labels":
+        counts = edit.in_loss and all(label != -100 for label in values[start:stop])
+        return list(edit.ids) if counts else [-100] * count
+    if key in _LOSS_MASKS and not edit.in_loss:
+        return [0] * count
+    return [values[min(start, len(values) - 1)]] * count
