@@ -2,5 +2,6 @@
 
 from mitigate.callbacks.alignment import AlignmentLossCallback
 from mitigate.callbacks.mitigation import MitigationCallback
+from mitigate.callbacks.monitor import ProvenanceMonitor
 
-__all__ = ["AlignmentLossCallback", "MitigationCallback"]
+__all__ = ["AlignmentLossCallback", "MitigationCallback", "ProvenanceMonitor"]

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from accelerate.utils import DynamoBackend
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from mitigate.callbacks.attachment import BackboneHooks
-from mitigate.callbacks.checks import check_provenance
-from mitigate.callbacks.gathering import gather_rows
-from mitigate.callbacks.host import act_on_rows, calling_trainer, keep_column, report_first
-from mitigate.discrepancies import MINIMUM_ROWS, get_discrepancy
-from mitigate.pooling import mean_pool, segment_index
+from mitigate.callbacks.attachment import BackboneHooks, hide_provenance
+from mitigate.callbacks.checkpoints import load_from_checkpoint, save_in_checkpoint
+from mitigate.callbacks.host import act_on_rows, calling_trainer, report_first, require_constructor
+from mitigate.callbacks.monitor import ensure_monitor
+from mitigate.callbacks.settings import AlignmentSettings
+from mitigate.callbacks.term import AlignmentTerm
+from mitigate.pooling import Pooling
 from mitigate.provenance import AUGMENTED_COLUMN
-from mitigate.tags import BiasTagTokenizer, tag_id
 from mitigate.warnings import NoEffectWarning
+
+logger = logging.getLogger(__name__)
 
 # Optimizer steps without a single usable batch after which the user is told.
 _PATIENCE = 20
+
+# File of the term in the trainer's checkpoints.
+_STATE_NAME = "alignment.pt"
 
 
 class AlignmentLossCallback(TrainerCallback):
@@ -34,17 +42,43 @@ class AlignmentLossCallback(TrainerCallback):
     hidden states in the forward pass, and its gradient joins the others in the backward pass. The reported loss
     remains the trainer's; the term is logged as `alignment/<discrepancy>` (its mean over the micro-batches since the
     last log, without the weight), with `alignment/coverage`, the share of micro-batches that had enough rows of either
-    kind.
+    kind, and `alignment/effective_rank`, which falls if all representations become alike
+    ([`mitigate.spectrum.effective_rank`] of the rows last compared). A weight that changes is logged as
+    `alignment/weight`.
 
     As with other auxiliary losses, the term is a mean over micro-batches: it is divided by the number of accumulation
-    steps, and does not depend on how many tokens a batch holds.
+    steps, and does not depend on how many tokens a batch holds. It compares the rows of one micro-batch, of all
+    processes together, so the same rows in more and smaller micro-batches give another term. Bank and means are saved
+    in the trainer's checkpoints, and a run that resumes goes on as if it had not stopped.
 
     Args:
         weight (`float`, *optional*, defaults to 0.1):
             Weight of the term, denoted \\( \lambda \\). At least 0.
         discrepancy (`str` or `Callable`, *optional*, defaults to `"mmd"`):
-            `"mean"`, `"coral"`, `"mmd"` (see [`mitigate.discrepancies`]), or a function of two tensors of shapes
-            `(n, d)` and `(m, d)` that returns a scalar.
+            `"mean"`, `"coral"`, `"mmd"`, `"energy"`, `"sliced_wasserstein"` (see [`mitigate.discrepancies`]), or a
+            function of two tensors of shapes `(n, d)` and `(m, d)` that returns a scalar.
+        relative (`bool`, *optional*, defaults to `False`):
+            Whether `weight` is the ratio of the norms of the gradients of term and loss with respect to the hidden
+            states, instead of the factor of the term. It says how much the term counts whatever its units, and does
+            not let go as the term becomes small.
+        weight_warmup_steps (`int`, *optional*, defaults to 0):
+            Optimizer steps in which the weight rises linearly from 0.
+        pooling (`"mean"`, `"last"` or `"answer"`, *optional*, defaults to `"mean"`):
+            Which hidden states of a row are averaged: all but padding, that of the last token, or those of the tokens
+            that count in the loss (label other than -100). Rows without such a token are left out.
+        layer (`int`, *optional*):
+            Which hidden states: an index into the model's `hidden_states`, so that `k` is what the `k`-th layer puts
+            out. By default (and with -1) the final ones. Layers above get no gradient of the term.
+        detach_real (`bool`, *optional*, defaults to `False`):
+            Whether augmented rows are drawn towards real ones only: no gradient flows through real rows.
+        condition (`"labels"`, *optional*):
+            With `"labels"`, the term is the mean over the labels of a sequence classifier, each of which is aligned by
+            itself; labels with too few rows of either kind do not count. By default all rows are compared.
+        bank_size (`int`, *optional*, defaults to 0):
+            Past rows of either kind, without gradient, with which those of a micro-batch are compared as well: for
+            batches too small to hold rows of both kinds. Takes `2 · bank_size · d` float32 numbers a device.
+        bank_warmup_steps (`int`, *optional*, defaults to 0):
+            Optimizer steps in which the bank is filled only.
         column (`str`, *optional*, defaults to `"augmented"`):
             Boolean column of the training data set that tells augmented rows.
         tag (`str`, *optional*):
@@ -52,8 +86,9 @@ class AlignmentLossCallback(TrainerCallback):
             the trainer's tokenizer if that is a [`BiasTagTokenizer`].
 
     Raises:
-        ValueError: If `weight` is negative or no discrepancy has the given name. When training starts: if no row is
-            augmented, if all are, or if the tag is not in the vocabulary.
+        ValueError: If a setting is out of range or no discrepancy has the given name. When training starts: if no row
+            is augmented, if all are, if the tag is not in the vocabulary, or if the model has no such layer. In
+            training: if batches lack the labels that `pooling` or `condition` need.
         ProvenanceError: When training starts, if real and augmented rows cannot be told apart.
         RuntimeError: After the first optimizer step, if the model's backbone never ran.
 
@@ -64,9 +99,9 @@ class AlignmentLossCallback(TrainerCallback):
     >>> trainer = SFTTrainer(..., callbacks=[AlignmentLossCallback(weight=0.1)])
     ```
 
-    Limits: for `Trainer` and `SFTTrainer`. A micro-batch (of all processes together, before accumulation) acts only if
-    it holds rows of both kinds, two of each for CORAL and MMD. It refuses to start with preference trainers,
-    encoder-decoder models, `nn.DataParallel`, DeepSpeed in fp16, and where one row is split between processes.
+    Limits: a micro-batch (of all processes together, before accumulation) acts only if it and the bank hold rows of
+    both kinds, two of each for CORAL, MMD and energy. It refuses to start with encoder-decoder models,
+    `nn.DataParallel`, DeepSpeed in fp16, and where one row is split between processes.
     """
 
     def __init__(
@@ -74,18 +109,36 @@ class AlignmentLossCallback(TrainerCallback):
         weight: float = 0.1,
         *,
         discrepancy: str | Callable[[Tensor, Tensor], Tensor] = "mmd",
+        relative: bool = False,
+        weight_warmup_steps: int = 0,
+        pooling: Pooling = "mean",
+        layer: int | None = None,
+        detach_real: bool = False,
+        condition: Literal["labels"] | None = None,
+        bank_size: int = 0,
+        bank_warmup_steps: int = 0,
         column: str = AUGMENTED_COLUMN,
         tag: str | None = None,
     ) -> None:
-        if weight < 0:
-            raise ValueError(f"`weight` must be at least 0, got {weight}.")
-        self.weight = weight
-        self.discrepancy = get_discrepancy(discrepancy) if isinstance(discrepancy, str) else discrepancy
-        self.name = discrepancy if isinstance(discrepancy, str) else getattr(discrepancy, "__name__", "discrepancy")
+        self.settings = AlignmentSettings(
+            weight=weight,
+            discrepancy=discrepancy,
+            relative=relative,
+            weight_warmup_steps=weight_warmup_steps,
+            pooling=pooling,
+            layer=layer,
+            detach_real=detach_real,
+            condition=condition,
+            bank_size=bank_size,
+            bank_warmup_steps=bank_warmup_steps,
+        )
         self.column = column
         self.tag = tag
         self._hooks: BackboneHooks | None = None
-        self._trainer: Trainer | None = None
+        self._hidden_from: list[RemovableHandle] = []
+        self._term: AlignmentTerm | None = None
+        self._constructed_for: Trainer | None = None
+        self._steps = 0
 
     def on_init_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -97,7 +150,8 @@ class AlignmentLossCallback(TrainerCallback):
             raise ValueError(
                 "Two alignment losses in one trainer (`MitigationCallback(loss=…)` brings one): keep one of them."
             )
-        keep_column(trainer, self.column)
+        self._monitor = ensure_monitor(trainer, self.column, self.tag)
+        self._constructed_for = trainer
 
     def on_train_begin(
         self,
@@ -110,14 +164,19 @@ class AlignmentLossCallback(TrainerCallback):
         trainer = calling_trainer()
         _refuse_unsupported(trainer, kwargs["model"])
         self._remove_hooks()  # an earlier run may have ended with an error, for which there is no event
-        tag_ids = self._tag_ids(kwargs["processing_class"])
-        check_provenance(trainer, self.column, tag_ids)
-        act_on_rows(trainer, kwargs["train_dataloader"], column=self.column, tag_ids=tag_ids, steps=(), emit=True)
-        report_first(trainer, self)
-        self._trainer = trainer
-        self._hooks = BackboneHooks(kwargs["model"], self.column, self._term)
-        self._ran = self._acted = self._steps = 0
-        self._total: Tensor | float = 0.0
+        require_constructor(self, trainer, self._constructed_for)
+        act_on_rows(trainer, kwargs["train_dataloader"], self._monitor.source, emit=True)
+        report_first(trainer, self, place=1)  # after the monitor, which checks the data
+        term = self._term = AlignmentTerm(self.settings, trainer)
+        self._resume(term)
+        if trainer.accelerator.state.dynamo_plugin.backend != DynamoBackend.NO:
+            # What an earlier training of this process compiled would be used again, without looking for new hooks.
+            torch.compiler.reset()
+        self._hooks = BackboneHooks(kwargs["model"], self.column, read=term.read, term=term, layer=self.settings.layer)
+        reference = getattr(trainer, "ref_model", None)
+        if isinstance(reference, torch.nn.Module):
+            self._hidden_from.append(hide_provenance(reference, self.column))
+        self._steps = 0
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -125,16 +184,18 @@ class AlignmentLossCallback(TrainerCallback):
         """Make sure that the term is really there."""
         assert self._hooks is not None
         self._steps += 1
-        if self._ran == 0 or self._hooks.attached > 0 == self._hooks.returned:
+        if self._hooks.reached == 0 or self._hooks.attached > 0 == self._hooks.returned:
             raise RuntimeError(
                 "The alignment loss has no effect: the batches or the model's backbone passed its hooks by, or the "
                 "loss does not depend on what the backbone puts out. This trainer or model (fused kernels?) is not "
                 "supported; leave `AlignmentLossCallback` out."
             )
-        if self._steps == _PATIENCE and self._hooks.attached == 0:
+        if self._steps == _PATIENCE + self.settings.bank_warmup_steps and self._hooks.attached == 0:
+            needed = self.settings.needed
+            within = "" if self.settings.condition is None else " of one label"
             warnings.warn(
-                f"The alignment loss did nothing in the first {_PATIENCE} steps: no micro-batch held {self._needed} "
-                f"real and {self._needed} augmented rows. Raise `per_device_train_batch_size`.",
+                f"The alignment loss did nothing in the first {self._steps} steps: no micro-batch held {needed} "
+                f"real and {needed} augmented rows{within}. Raise `per_device_train_batch_size`, or `bank_size`.",
                 NoEffectWarning,
                 stacklevel=2,
             )
@@ -148,70 +209,42 @@ class AlignmentLossCallback(TrainerCallback):
     ) -> None:
         """Add the term to the logs of the training loss."""
         logs: dict[str, Any] = kwargs["logs"]
-        if "loss" not in logs or self._ran == 0:
+        if "loss" not in logs or self._term is None or self._term.ran == 0:
             return
-        values = {"alignment/coverage": self._acted / self._ran}
-        if self._acted:
-            values[f"alignment/{self.name}"] = float(self._total) / self._acted
+        values = self._term.pop_logs()
         logs.update(values)
         # The history got a copy of the logs before the callbacks were called.
         state.log_history[-1].update(values)
-        self._ran = self._acted = 0
-        self._total = 0.0
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Save the bank and the running means."""
+        assert self._term is not None
+        save_in_checkpoint(calling_trainer(), _STATE_NAME, self._term.state())
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Leave no trace in the model."""
         self._remove_hooks()
-        self._trainer = None
+        self._term = None
 
-    @property
-    def _host(self) -> Trainer:
-        assert self._trainer is not None  # the hooks that lead here live from its start to its end
-        return self._trainer
-
-    @property
-    def _processes(self) -> int:
-        return int(self._host.accelerator.num_processes)
-
-    @property
-    def _needed(self) -> int:
-        return MINIMUM_ROWS.get(self.discrepancy, 1)
-
-    def _term(self, hidden: Tensor, kwargs: dict[str, Any], augmented: Tensor) -> tuple[Tensor, Tensor] | None:
-        self._ran += 1
-        shape = (hidden.shape[0], hidden.shape[1])
-        index = segment_index(shape, len(augmented), kwargs.get("attention_mask"), kwargs.get("position_ids"))
-        with torch.autocast(hidden.device.type, enabled=False):
-            pooled = mean_pool(hidden, index, len(augmented))
-            augmented = augmented.to(pooled.device)
-            if self._processes > 1:
-                pooled, augmented = gather_rows(pooled, augmented, self._host.accelerator)
-            sides = pooled[~augmented], pooled[augmented]
-            if min(len(side) for side in sides) < self._needed:
-                return None
-            term = self.discrepancy(*sides)
-        self._acted += 1
-        self._total = self._total + term.detach()
-        return term, self._factor(term)
-
-    def _factor(self, term: Tensor) -> Tensor:
-        # Times the processes, for each has the gradient of its own rows only, and they are averaged.
-        steps = self._host.current_gradient_accumulation_steps
-        factor = torch.full_like(term, self.weight * self._processes / steps)
-        scaler = self._host.accelerator.scaler
-        return factor if scaler is None else scaler.scale(factor)
-
-    def _tag_ids(self, tokenizer: Any) -> list[int]:
-        if self.tag is not None:
-            return [tag_id(tokenizer, self.tag)]
-        return [tokenizer.augmented_tag_id] if isinstance(tokenizer, BiasTagTokenizer) else []
+    def _resume(self, term: AlignmentTerm) -> None:
+        try:
+            state = load_from_checkpoint(_STATE_NAME)
+        except FileNotFoundError as error:
+            logger.warning(
+                "The alignment loss starts anew, with an empty bank: the checkpoint was saved without it (%s).", error
+            )
+            return
+        if state is not None:
+            term.load(state)
 
     def _remove_hooks(self) -> None:
         if self._hooks is not None:
             self._hooks.remove()
             self._hooks = None
+        while self._hidden_from:
+            self._hidden_from.pop().remove()
 
 
 def _refuse_unsupported(trainer: Trainer, model: torch.nn.Module) -> None:

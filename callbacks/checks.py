@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable
+from typing import Any
 
+from datasets import Dataset
 from transformers import Trainer
 
-from mitigate.callbacks.host import training_columns, training_flags, training_rows
-from mitigate.provenance import ProvenanceError, as_flag, as_lists, row_segments
+from mitigate.callbacks.host import training_rows
+from mitigate.provenance import ProvenanceError, ProvenanceSource, as_flag
+from mitigate.texts import layout_of, read_texts
+
+# Rows that are read, evenly spread, to learn the bias ratio of a data set that has no column for it.
+_SAMPLED_ROWS = 2000
 
 
-def check_provenance(trainer: Trainer, column: str, tag_ids: Collection[int]) -> None:
+def check_provenance(trainer: Trainer, source: ProvenanceSource) -> float | None:
     """
     Refuse to train on rows that do not tell, or that are all real or all augmented.
 
@@ -19,58 +25,86 @@ def check_provenance(trainer: Trainer, column: str, tag_ids: Collection[int]) ->
     Args:
         trainer (`Trainer`):
             The trainer.
-        column (`str`):
-            Name of the provenance column.
-        tag_ids (`Collection[int]`):
-            Ids that mark augmented text where the column is gone.
+        source (`ProvenanceSource`):
+            What tells augmented rows.
+
+    Returns:
+        `float` or `None`: The bias ratio of the training data set as the trainer prepared it, estimated from a sample
+        of its rows where no column tells it; `None` if it cannot be known beforehand.
 
     Raises:
-        ProvenanceError: If neither the column nor a tag can tell the rows apart.
-        ValueError: If the rows are not those of `Trainer` or `SFTTrainer`, or if no row is augmented, or none is real.
+        ProvenanceError: If nothing can tell the rows apart.
+        ValueError: If the rows are not tokenized before they are collated, or if no row is augmented, or none is real.
     """
-    columns = training_columns(trainer)
+    dataset = training_rows(trainer)
+    columns: list[str] | None = getattr(dataset, "column_names", None)
     if columns is None:
-        return
-    if "input_ids" not in columns:
+        return None
+    if layout_of(columns) is None:
         raise ValueError(
-            f"Mitigations need rows with `input_ids`, as `Trainer` and `SFTTrainer` have them; those of "
-            f"`{type(trainer).__name__}` have {', '.join(columns)}. Preference and online trainers are not supported."
+            f"Mitigations need rows that are tokenized before they are collated, as those of `Trainer` and of TRL's "
+            f"SFT, DPO, KTO and reward trainers are; those of `{type(trainer).__name__}` have {', '.join(columns)}. "
+            "Online trainers write their rows themselves: there, tag the prompts, with "
+            "`BiasTagTokenizer.wrap(tokenizer).tag(dataset)`, and leave the callback out."
+        )
+    if source.marked and "input_ids" not in columns:
+        raise ValueError(
+            f"`{type(trainer).__name__}` has no need of hidden marks, for it keeps the column `{source.column}`: wrap "
+            "the tokenizer without `hidden=True`, and give it the data set as it was before `tag`."
+        )
+    if source.column not in columns:
+        _check_in_band(trainer, source, columns)
+    if not isinstance(dataset, Dataset):
+        return None
+    if source.column in columns:
+        flags = [as_flag(value, source.column) for value in dataset[source.column]]
+        return _bias_ratio(flags, len(flags), source)
+    step = max(1, len(dataset) // _SAMPLED_ROWS)
+    flags = _flags(dataset.select(range(0, len(dataset), step)), source)
+    if len(set(flags)) == 1 and step > 1:
+        flags = _flags(dataset, source)
+    return _bias_ratio(flags, len(flags), source)
+
+
+def _check_in_band(trainer: Trainer, source: ProvenanceSource, columns: list[str]) -> None:
+    if not source.marked and not source.tag_ids:
+        raise ProvenanceError(
+            f"`{source.column}` is not a column of the training data set once the trainer has prepared it (columns: "
+            f"{', '.join(columns)}), and nothing else tells real and augmented rows apart. Add a boolean column "
+            f"`{source.column}`, or name yours with `column=…`. Packing drops every column: there, wrap the "
+            "tokenizer with `BiasTagTokenizer.wrap(tokenizer, hidden=True)` and tag the data set with its `tag` "
+            "method."
         )
     strategy = getattr(trainer.args, "packing_strategy", "bfd")
-    if getattr(trainer.args, "packing", False) and column not in columns and strategy != "bfd":
+    if getattr(trainer.args, "packing", False) and not source.marked and strategy != "bfd":
         raise ProvenanceError(
-            f"`packing_strategy='{strategy}'` cuts texts apart, and the pieces without a tag would pass for real. Use "
+            f"`packing_strategy='{strategy}'` cuts texts apart, and the pieces without a tag would pass for real. "
+            "Hidden marks survive that: `BiasTagTokenizer.wrap(tokenizer, hidden=True)`; or use "
             "`packing_strategy='bfd'`."
         )
-    flags = training_flags(trainer, column)
-    if flags is None and column not in columns and tag_ids:
-        flags = _tagged(trainer, tag_ids)
-    elif flags is None and column not in columns:
-        raise ProvenanceError(
-            f"`{column}` is not a column of the training data set once the trainer has prepared it (columns: "
-            f"{', '.join(columns)}), and no tag marks augmented text, so real and augmented rows cannot be told "
-            f"apart. Add a boolean column `{column}`, or name yours with `column=…`. Packing drops every column: "
-            "there, wrap the tokenizer with `BiasTagTokenizer.wrap` and tag the data set with its `tag` method."
-        )
-    if flags is None:
-        return
-    augmented = sum(as_flag(flag, column) for flag in flags)
+
+
+def _flags(rows: Iterable[dict[str, Any]], source: ProvenanceSource) -> list[bool]:
+    return [
+        segment.augmented
+        for row in rows
+        for text in read_texts(row, source).values()
+        if text.opens
+        for segment in text.segments
+    ]
+
+
+def _bias_ratio(flags: list[bool], total: int, source: ProvenanceSource) -> float:
+    where = f"column `{source.column}`" if not (source.marked or source.tag_ids) else "column or tags"
+    augmented = sum(flags)
     if augmented == 0:
         raise ValueError(
-            f"No augmented row among the {len(flags)} training rows (bias ratio 0), so there is nothing to mitigate: "
-            f"check column `{column}`, or leave the callback out."
+            f"No augmented row among the {total} training rows (bias ratio 0), so there is nothing to mitigate: "
+            f"check {where}, or leave the callback out."
         )
-    if augmented == len(flags):
+    if augmented == total:
         raise ValueError(
-            f"All {len(flags)} training rows are augmented (bias ratio 1); the bias ratio must lie in [0, 1). Add "
-            f"real rows, or check column `{column}`."
+            f"All {total} training rows are augmented (bias ratio 1); the bias ratio must lie in [0, 1). Add "
+            f"real rows, or check {where}."
         )
-
-
-def _tagged(trainer: Trainer, tag_ids: Collection[int]) -> list[bool]:
-    flags: list[bool] = []
-    for row in training_rows(trainer):
-        flags += [segment.augmented for segment in row_segments(as_lists(row, ""), tag_ids=tag_ids)]
-        if True in flags and False in flags:  # enough is known, and reading on takes minutes for millions of rows
-            break
-    return flags
+    return augmented / total

@@ -7,7 +7,24 @@ from accelerate import Accelerator
 from torch import Tensor
 
 
-def gather_rows(rows: Tensor, augmented: Tensor, accelerator: Accelerator) -> tuple[Tensor, Tensor]:
+def gather_marks(marks: Tensor, accelerator: Accelerator) -> list[Tensor]:
+    """
+    Tell every process what the rows of all are.
+
+    Args:
+        marks (`torch.Tensor` of shape `(n, k)`, int64):
+            What is to be known of each row; `n` may differ between processes.
+        accelerator (`Accelerator`):
+            The trainer's accelerator.
+
+    Returns:
+        `list[torch.Tensor]`: The marks of each process, in order, on the CPU.
+    """
+    counts = accelerator.gather(torch.tensor([len(marks)], device=marks.device)).tolist()
+    return [part.cpu() for part in _gather_padded(marks, counts, accelerator)]
+
+
+def gather_rows(rows: Tensor, counts: list[int], accelerator: Accelerator) -> Tensor:
     """
     Put the representations of all processes' rows together; gradients flow into those of this process.
 
@@ -17,22 +34,25 @@ def gather_rows(rows: Tensor, augmented: Tensor, accelerator: Accelerator) -> tu
 
     Args:
         rows (`torch.Tensor` of shape `(n, d)`, float):
-            Representations; `n` may differ between processes.
-        augmented (`torch.Tensor` of shape `(n,)`, bool):
-            Which rows are augmented.
+            Representations; `n` may differ between processes, and be 0.
+        counts (`list[int]`):
+            `n` of each process.
         accelerator (`Accelerator`):
             The trainer's accelerator.
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: All rows and flags, in the order of the processes.
+        `torch.Tensor` of shape `(sum of counts, d)`: All rows, in the order of the processes.
     """
-    counts: list[int] = accelerator.gather(torch.tensor([len(rows)], device=rows.device)).tolist()
-    # Collectives need equal shapes. The flags travel as one more column.
-    sent = rows.new_zeros(max(counts), rows.shape[1] + 1)
-    sent[: len(rows)] = torch.cat([rows.detach(), augmented[:, None].to(rows)], dim=1)
-    received = accelerator.gather(sent).view(len(counts), max(counts), -1)
-    parts = [part[:count] for part, count in zip(received, counts, strict=True)]
-    flags = torch.cat([part[:, -1] for part in parts]).bool()
-    everyone = [part[:, :-1] for part in parts]
+    everyone = _gather_padded(rows.detach(), counts, accelerator)
     everyone[accelerator.process_index] = rows
-    return torch.cat(everyone), flags
+    return torch.cat(everyone)
+
+
+def _gather_padded(rows: Tensor, counts: list[int], accelerator: Accelerator) -> list[Tensor]:
+    if not any(counts):
+        return [rows] * len(counts)
+    # Collectives need equal shapes.
+    sent = rows.new_zeros(max(counts), rows.shape[1])
+    sent[: len(rows)] = rows
+    received = accelerator.gather(sent).view(len(counts), max(counts), rows.shape[1])
+    return [part[:count] for part, count in zip(received, counts, strict=True)]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
-from datasets import Dataset
 from transformers import Trainer, TrainerCallback
 
-from mitigate.collation import ProvenanceCollator, RowStep
+from mitigate.collation import ProvenanceCollator, TextStep
+from mitigate.provenance import MARK, ProvenanceError, ProvenanceSource
+from mitigate.tag_steps import RemoveTags, SilenceTags, WriteTags
+from mitigate.tags import BiasTagTokenizer
 
 
 def calling_trainer() -> Trainer:
@@ -79,8 +82,29 @@ def require_constructor(callback: TrainerCallback, trainer: Trainer, constructed
         )
 
 
+def provenance_source(trainer: Trainer, column: str, tag_ids: Collection[int] = ()) -> ProvenanceSource:
+    """
+    Tell where the rows of a trainer say whether they are augmented.
+
+    Args:
+        trainer (`Trainer`):
+            The trainer. If its tokenizer is a [`BiasTagTokenizer`], its tags or hidden marks count as well.
+        column (`str`):
+            Name of the boolean column, which decides where the rows still have it.
+        tag_ids (`Collection[int]`, *optional*):
+            Further ids that mark augmented text.
+
+    Returns:
+        `ProvenanceSource`: Column, tags and marks.
+    """
+    tokenizer: object = trainer.processing_class
+    if not isinstance(tokenizer, BiasTagTokenizer):
+        return ProvenanceSource(column, frozenset(tag_ids))
+    return ProvenanceSource(column, frozenset({*tag_ids, *tokenizer.augmented_tag_ids}), marked=tokenizer.hidden)
+
+
 def act_on_rows(
-    trainer: Trainer, loader: Any, *, column: str, tag_ids: Sequence[int], steps: Sequence[RowStep], emit: bool
+    trainer: Trainer, loader: Any, source: ProvenanceSource, *, steps: Sequence[TextStep] = (), emit: bool = False
 ) -> None:
     """
     Have the training rows pass through steps, and their provenance through to the model's keyword arguments.
@@ -90,14 +114,13 @@ def act_on_rows(
             The trainer.
         loader (`torch.utils.data.DataLoader`):
             Its training data loader, changed in place.
-        column (`str`):
-            Name of the provenance column.
-        tag_ids (`Sequence[int]`):
-            Ids that mark augmented text where the column is gone.
-        steps (`Sequence[RowStep]`):
+        source (`ProvenanceSource`):
+            What tells augmented rows.
+        steps (`Sequence[TextStep]`, *optional*):
             Steps to add.
-        emit (`bool`):
+        emit (`bool`, *optional*, defaults to `False`):
             Whether the batch carries the provenance.
+
     """
     # Accelerate's loaders pass reading, but not writing, on to the one they wrap.
     loader = getattr(loader, "base_dataloader", loader)
@@ -106,17 +129,36 @@ def act_on_rows(
         inner = inner.collator
     if isinstance(inner, ProvenanceCollator):
         # Another of our components acts here already: one collator does the work of both.
-        if inner.column != column:
-            raise ValueError(
-                f"Two mitigations of one trainer read different columns, `{inner.column}` and `{column}`: give both "
-                "the same `column`."
-            )
-        steps, emit = (*inner.steps, *steps), emit or inner.emit
-        tag_ids, inner = sorted({*inner.tag_ids, *tag_ids}), inner.collator
-    loader.collate_fn = ProvenanceCollator(inner, column=column, tag_ids=tag_ids, steps=steps, emit=emit)
+        source = replace(source, tag_ids=source.tag_ids | inner.source.tag_ids)
+        steps, emit, inner = (*inner.steps, *steps), emit or inner.emit, inner.collator
+    loader.collate_fn = ProvenanceCollator(inner, source, steps=_with_tag_step(trainer, steps), emit=emit)
 
 
-def report_first(trainer: Trainer, callback: TrainerCallback) -> None:
+def acting_collator(loader: Any) -> ProvenanceCollator:
+    """
+    Give the collator that [`act_on_rows`] put into a loader.
+
+    Args:
+        loader (`torch.utils.data.DataLoader`):
+            The training data loader.
+
+    Returns:
+        `ProvenanceCollator`: Its collator.
+    """
+    collator: ProvenanceCollator = getattr(loader, "base_dataloader", loader).collate_fn
+    return collator
+
+
+def _with_tag_step(trainer: Trainer, steps: Sequence[TextStep]) -> list[TextStep]:
+    """Have the tags that the rows carry taken out of the texts if they are hidden, else out of the loss."""
+    kept = [step for step in steps if not isinstance(step, (RemoveTags, SilenceTags))]
+    tokenizer: object = trainer.processing_class
+    if isinstance(tokenizer, BiasTagTokenizer) and not any(isinstance(step, WriteTags) for step in kept):
+        kept.append((RemoveTags if tokenizer.hidden else SilenceTags)(tokenizer.tag_ids))
+    return kept
+
+
+def report_first(trainer: Trainer, callback: TrainerCallback, place: int = 0) -> None:
     """
     Move a callback before those that report to trackers, so that what it adds to the logs reaches all of them.
 
@@ -125,9 +167,11 @@ def report_first(trainer: Trainer, callback: TrainerCallback) -> None:
             The trainer.
         callback (`TrainerCallback`):
             One of its callbacks.
+        place (`int`, *optional*, defaults to 0):
+            Its new place among them.
     """
     callbacks = trainer.callback_handler.callbacks
-    callbacks.insert(0, callbacks.pop(callbacks.index(callback)))
+    callbacks.insert(place, callbacks.pop(callbacks.index(callback)))
 
 
 class _DropColumn:
@@ -138,6 +182,11 @@ class _DropColumn:
         self.column = column
 
     def __call__(self, rows: list[Any]) -> Any:
+        if any(row.get("input_ids", [0])[0] >= MARK for row in rows):
+            raise ProvenanceError(
+                "Rows that are collated without the callback (for evaluation?) bear hidden marks, which no model can "
+                "read: tag the training data set only."
+            )
         return self.collator([{key: value for key, value in row.items() if key != self.column} for row in rows])
 
     def __getattr__(self, name: str) -> Any:
@@ -163,37 +212,3 @@ def training_rows(trainer: Trainer) -> Any:
     if trainer.train_dataset is None:
         raise ValueError("The trainer has no `train_dataset`, so there is nothing to mitigate.")
     return trainer.train_dataset
-
-
-def training_columns(trainer: Trainer) -> list[str] | None:
-    """
-    Name the columns of the training data set.
-
-    Args:
-        trainer (`Trainer`):
-            The trainer.
-
-    Returns:
-        `list[str]` or `None`: The names, `None` where they cannot be known before the rows are read.
-    """
-    names: list[str] | None = getattr(training_rows(trainer), "column_names", None)
-    return names
-
-
-def training_flags(trainer: Trainer, column: str) -> list[bool] | None:
-    """
-    Read the provenance column of the training data set.
-
-    Args:
-        trainer (`Trainer`):
-            The trainer.
-        column (`str`):
-            Name of the column.
-
-    Returns:
-        `list[bool]` or `None`: One value a row; `None` if the data set is a stream or lacks the column.
-    """
-    dataset = training_rows(trainer)
-    if not isinstance(dataset, Dataset) or column not in dataset.column_names:
-        return None
-    return list(dataset[column])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable
 from itertools import islice
-from pathlib import Path
 from typing import Any, Literal
 
 from transformers import (
@@ -20,19 +18,16 @@ from transformers import (
 )
 
 from mitigate.callbacks.alignment import AlignmentLossCallback
-from mitigate.callbacks.checks import check_provenance
-from mitigate.callbacks.host import (
-    act_on_rows,
-    calling_trainer,
-    keep_column,
-    require_constructor,
-    training_rows,
-)
-from mitigate.collation import RowStep
-from mitigate.lexicons import Lexicon, load_lexicon
-from mitigate.masks import MaskSensitiveWords
-from mitigate.provenance import AUGMENTED_COLUMN, as_lists, row_segments
-from mitigate.tags import BiasTagTokenizer, InsertTag, Position, check_tagging
+from mitigate.callbacks.host import act_on_rows, calling_trainer, require_constructor, training_rows
+from mitigate.callbacks.monitor import ensure_monitor
+from mitigate.collation import TextStep
+from mitigate.finders import Finder
+from mitigate.mask_config import MaskConfig, Words, ensure_mask_tokens
+from mitigate.mask_steps import MaskSensitiveWords
+from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceSource
+from mitigate.tag_steps import NOTICE, TokenPosition, WriteTags, check_tagging
+from mitigate.tags import BiasTagTokenizer
+from mitigate.texts import read_texts
 from mitigate.vocabulary import embedding_matrix, ensure_special_token, fit_embeddings, has_plain_embeddings
 from mitigate.warnings import NoEffectWarning
 
@@ -51,19 +46,24 @@ class MitigationCallback(TrainerCallback):
     vocabulary has no token in reserve.
 
     Args:
-        token (`bool` or `"paired"`, *optional*, defaults to `False`):
-            Whether augmented rows get a tag; with `"paired"`, real rows get another (use it at inference then). If the
-            trainer's tokenizer is a [`BiasTagTokenizer`], its tags are used.
-        mask (`str`, `Path`, `Lexicon` or an iterable of them, *optional*):
-            The sensitive words to mask in augmented rows, such as `"gender"`; see [`mitigate.lexicons.load_lexicon`].
-        loss (`str`, *optional*):
-            Discrepancy of the alignment loss: `"mean"`, `"coral"` or `"mmd"`; see [`AlignmentLossCallback`].
+        token (`bool`, `"paired"` or `"notice"`, *optional*, defaults to `False`):
+            Whether augmented rows get a tag; with `"paired"`, real rows get another (use it at inference then); with
+            `"notice"`, augmented rows get a sentence instead. If the trainer's tokenizer is a [`BiasTagTokenizer`],
+            its tags are used, and those that the rows carry already are kept; hidden ones become visible.
+        mask (`str`, `Path`, `Lexicon`, an iterable of them, a callable or a `MaskConfig`, *optional*):
+            The sensitive words to mask in augmented rows, such as `"gender"`. A [`mitigate.MaskConfig`] tells more:
+            what takes their place, how often, and other words as a control.
+        loss (`str` or `AlignmentLossCallback`, *optional*):
+            Discrepancy of the alignment loss: `"mean"`, `"coral"`, `"mmd"`, `"energy"` or `"sliced_wasserstein"`. A
+            callback of your own making tells more; then `loss_weight` is not used.
         loss_weight (`float`, *optional*, defaults to 0.1):
             Weight of the alignment loss.
         tag_position (`"start"` or `"answer"`, *optional*, defaults to `"start"`):
             Where the tag goes: before the text, or right before the answer, which needs rows of prompt and completion.
         tag_dropout (`float`, *optional*, defaults to 0.0):
             Probability in [0, 1) that a row stays without its tag, drawn anew each epoch.
+        notice (`str`, *optional*):
+            The sentence that `token="notice"` puts before augmented text.
         column (`str`, *optional*, defaults to `"augmented"`):
             Boolean column of the training data set that tells augmented rows.
 
@@ -85,60 +85,62 @@ class MitigationCallback(TrainerCallback):
     ```
 
     Limits: a tag makes each row one token longer than `max_length` may say. With packing every column is gone, so tag
-    the data set beforehand ([`BiasTagTokenizer.tag`]).
+    the data set beforehand, best with a tokenizer that hides the tag: `BiasTagTokenizer.wrap(tokenizer, hidden=True)`.
     """
 
     def __init__(
         self,
         *,
-        token: bool | Literal["paired"] = False,
-        mask: str | Path | Lexicon | Iterable[str | Path | Lexicon] | None = None,
-        loss: str | None = None,
+        token: bool | Literal["paired", "notice"] = False,
+        mask: Words | Finder | MaskConfig | None = None,
+        loss: str | AlignmentLossCallback | None = None,
         loss_weight: float = 0.1,
-        tag_position: Position = "start",
+        tag_position: TokenPosition = "start",
         tag_dropout: float = 0.0,
+        notice: str = NOTICE,
         column: str = AUGMENTED_COLUMN,
     ) -> None:
         if not token and mask is None and loss is None:
             raise ValueError("`MitigationCallback` was given nothing to do: set `token`, `mask` or `loss`.")
-        if token not in (False, True, "paired"):
-            raise ValueError(f"`token` must be True, False or 'paired', got {token!r}.")
+        if token not in (False, True, "paired", "notice"):
+            raise ValueError(f"`token` must be True, False, 'paired' or 'notice', got {token!r}.")
         if isinstance(mask, bool) or isinstance(loss, bool):
             raise ValueError("`mask` is a lexicon, such as 'gender', and `loss` a discrepancy, such as 'mmd'.")
         check_tagging(tag_position, tag_dropout)
         self.token = token
-        self.lexicon = None if mask is None else load_lexicon(mask)
-        self.tag_position: Position = tag_position
+        self.mask = mask if mask is None or isinstance(mask, MaskConfig) else MaskConfig(mask)
+        self.tag_position: TokenPosition = tag_position
         self.tag_dropout = tag_dropout
+        self.notice = notice
         self.column = column
-        self._alignment = None if loss is None else AlignmentLossCallback(loss_weight, discrepancy=loss, column=column)
+        made = AlignmentLossCallback(loss_weight, discrepancy=loss, column=column) if isinstance(loss, str) else loss
+        self._alignment = made
         self.real_tag: str | None = None
+        self._placeholders: list[str] = []
         self._trainer: Trainer | None = None
-        self._steps: list[RowStep] = []
-        self._tag_ids: list[int] = []
+        self._steps: list[TextStep] = []
 
     def on_init_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Keep the provenance column, and fit vocabulary and model."""
         trainer = self._trainer = calling_trainer()
-        keep_column(trainer, self.column)
+        self._monitor = ensure_monitor(trainer, self.column)
         tokenizer = kwargs["processing_class"]
-        if (self.token or self.lexicon) and not isinstance(tokenizer, PreTrainedTokenizerBase):
+        if (self.token or self.mask) and not isinstance(tokenizer, PreTrainedTokenizerBase):
             raise ValueError(
                 f"`token` and `mask` need the trainer to have a tokenizer, got `{type(tokenizer).__name__}`: pass "
                 "`processing_class=tokenizer` to it."
             )
         self._steps = []
-        if self.lexicon is not None:
-            self._steps.append(self._mask(tokenizer, self.lexicon))
+        if self.mask is not None:
+            self._steps.append(self._mask(tokenizer, self.mask))
         if self.token:
             self._steps.append(self._tag(tokenizer, args.seed))
         model: PreTrainedModel = kwargs["model"]
         if self._steps:
+            _refuse_precomputed(args)
             self._fit_embeddings(trainer, model, tokenizer)
-        if isinstance(tokenizer, BiasTagTokenizer):
-            self._tag_ids = [tokenizer.augmented_tag_id]
         if self._alignment is not None:
             # Appended to the list that is being gone through, so it gets this event as well.
             trainer.add_callback(self._alignment)
@@ -149,38 +151,42 @@ class MitigationCallback(TrainerCallback):
         """Check the data, and act on its rows from now on."""
         trainer = calling_trainer()
         require_constructor(self, trainer, self._trainer)
-        check_provenance(trainer, self.column, self._tag_ids)
+        if self._steps:
+            _fit_reference(trainer, kwargs["processing_class"])
+        source = self._monitor.source
         for step in self._steps:
             if isinstance(step, MaskSensitiveWords):
-                self._check_mask(trainer, step)
-        loader = kwargs["train_dataloader"]
-        act_on_rows(trainer, loader, column=self.column, tag_ids=self._tag_ids, steps=self._steps, emit=False)
+                _check_mask(trainer, step, source)
+        act_on_rows(trainer, kwargs["train_dataloader"], source, steps=self._steps)
 
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Have the tag dropout drawn anew."""
-        for step in self._steps:
-            if isinstance(step, InsertTag):
-                step.epoch = int(state.epoch or 0)
-
-    def _tag(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> InsertTag:
+    def _tag(self, tokenizer: PreTrainedTokenizerBase, seed: int) -> WriteTags:
+        in_use = [str(tokenizer.mask_token), *self._placeholders]
         if isinstance(tokenizer, BiasTagTokenizer):
-            augmented, real = tokenizer.augmented_tag, tokenizer.real_tag
+            augmented, real = tokenizer.augmented_tags, tokenizer.real_tag
+        elif self.token == "notice":
+            augmented, real = (), None
         else:
-            augmented = ensure_special_token(tokenizer, None, "<|augmented|>", taken=[str(tokenizer.mask_token)])
+            augmented = (ensure_special_token(tokenizer, None, "<|augmented|>", taken=in_use),)
             real = None
         if self.token == "paired" and real is None:
-            real = ensure_special_token(tokenizer, None, "<|real|>", taken=[augmented, str(tokenizer.mask_token)])
+            real = ensure_special_token(tokenizer, None, "<|real|>", taken=[*augmented, *in_use])
         self.real_tag = real
-        return InsertTag(tokenizer, augmented, real, position=self.tag_position, dropout=self.tag_dropout, seed=seed)
+        return WriteTags(
+            tokenizer,
+            augmented,
+            real,
+            notice=self.notice if self.token == "notice" else None,
+            position=self.tag_position,
+            dropout=self.tag_dropout,
+            seed=seed,
+        )
 
-    def _mask(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> MaskSensitiveWords:
-        if tokenizer.mask_token is None:
-            taken = [tokenizer.augmented_tag] if isinstance(tokenizer, BiasTagTokenizer) else []
-            placeholder = ensure_special_token(tokenizer, None, "<|masked|>", taken=taken)
-            tokenizer.add_special_tokens({"mask_token": placeholder})
-        return MaskSensitiveWords(tokenizer, lexicon)
+    def _mask(self, tokenizer: PreTrainedTokenizerBase, config: MaskConfig) -> MaskSensitiveWords:
+        tagged = isinstance(tokenizer, BiasTagTokenizer)
+        taken = [*tokenizer.augmented_tags, str(tokenizer.real_tag)] if tagged else []
+        step = MaskSensitiveWords(tokenizer, ensure_mask_tokens(tokenizer, config, taken=taken))
+        self._placeholders = [str(tokenizer.convert_ids_to_tokens(i)) for i in step.placeholder_ids]
+        return step
 
     def _fit_embeddings(self, trainer: Trainer, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
         if fit_embeddings(model, tokenizer) and trainer.optimizer is not None:
@@ -197,19 +203,42 @@ class MitigationCallback(TrainerCallback):
                 "`LoraConfig(trainable_token_indices=[tokenizer.augmented_tag_id], ensure_weight_tying=True)`."
             )
 
-    def _check_mask(self, trainer: Trainer, step: MaskSensitiveWords) -> None:
-        rows = 0
-        for row in islice(iter(training_rows(trainer)), 10 * _PROBED_ROWS):
-            row = as_lists(row, self.column)
-            for segment in row_segments(row, column=self.column, tag_ids=self._tag_ids):
-                if segment.augmented and step.matcher.find(row["input_ids"][segment.start : segment.stop]):
-                    return
-                rows += segment.augmented
-            if rows >= _PROBED_ROWS:
-                break
-        warnings.warn(
-            f"None of the first {rows} augmented rows holds a word of the lexicon '{step.matcher.lexicon.name}', so "
-            "masking changes nothing in them: is it the lexicon for this language and this kind of bias?",
-            NoEffectWarning,
-            stacklevel=2,
+
+def _fit_reference(trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let the reference model of a preference trainer read new tokens; it is loaded after the trainer's `__init__`."""
+    reference = getattr(trainer, "ref_model", None)
+    if reference is None or len(tokenizer) <= embedding_matrix(reference).shape[0]:
+        return
+    if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
+        raise ValueError(
+            "The mitigation added tokens that the reference model lacks, and under FSDP and DeepSpeed it cannot grow "
+            "any more. Add them to model and reference before the trainer is made: `BiasTagTokenizer.wrap(tokenizer)` "
+            "and `tokenizer.add_special_tokens` for a mask token, then `resize_token_embeddings(len(tokenizer))`."
         )
+    # The mean of the embeddings is what the model's new ones began with too.
+    fit_embeddings(reference, tokenizer)
+
+
+def _refuse_precomputed(args: TrainingArguments) -> None:
+    if getattr(args, "precompute_ref_log_probs", False):
+        raise ValueError(
+            "`precompute_ref_log_probs=True` lets the reference model judge rows as they are before tags are put and "
+            "words are masked, and the model in training others: set it to False."
+        )
+
+
+def _check_mask(trainer: Trainer, step: MaskSensitiveWords, source: ProvenanceSource) -> None:
+    rows = 0
+    for row in islice(iter(training_rows(trainer)), 10 * _PROBED_ROWS):
+        texts = list(read_texts(row, source).values())
+        if step.finds_any(texts):
+            return
+        rows += any(segment.augmented for text in texts for segment in text.segments)
+        if rows >= _PROBED_ROWS:
+            break
+    warnings.warn(
+        f"None of the first {rows} augmented rows holds a word of the {step.words_name}, so masking "
+        "changes nothing in them: is it the right one for this language and this kind of bias?",
+        NoEffectWarning,
+        stacklevel=2,
+    )
