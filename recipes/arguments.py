@@ -45,7 +45,7 @@ class MitigationArguments:
     """How the mitigations are set."""
 
     lexicon: list[str] = _option(["gender"], "Sensitive words to mask: names of lexicons, or paths of word lists.")
-    discrepancy: str = _option("mean", "Discrepancy of the alignment loss: mean, coral or mmd.")
+    discrepancy: str = _option("mean", "Of the alignment loss: mean, coral, mmd, energy or sliced_wasserstein.")
     loss_weight: float = _option(1.0, "Weight of the alignment loss.")
     tag_position: str = _option("answer", "Where the tag goes: start (of the text) or answer (right before it).")
     tag_dropout: float = _option(0.0, "Share of rows that stay without their tag, in [0, 1).")

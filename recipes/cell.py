@@ -29,7 +29,7 @@ from mitigate.recipes.models import load_model, train_base
 from mitigate.recipes.tasks import TableTask, Task, WorldTask
 from mitigate.recipes.training import FitSettings, fit_classifier, fit_language_model
 from mitigate.scoring import candidate_probabilities, label_probabilities
-from mitigate.tags import Position
+from mitigate.tag_steps import TokenPosition
 
 SHUFFLED_COLUMN = "shuffled"
 
@@ -163,7 +163,7 @@ def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[MitigationCa
     return [
         MitigationCallback(
             token="paired" if kind == "token-paired" else True,
-            tag_position=cast(Position, settings.tag_position),
+            tag_position=cast(TokenPosition, settings.tag_position),
             tag_dropout=settings.tag_dropout,
             column=column,
         )

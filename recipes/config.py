@@ -29,7 +29,7 @@ from mitigate.recipes.arguments import (
     ModelArguments,
     RunArguments,
 )
-from mitigate.tags import check_tagging
+from mitigate.tag_steps import check_tagging
 
 PARTS = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, RunArguments)
 
