@@ -10,7 +10,8 @@ from mitigate.recipes.grid import cell_id, cells_of
 from mitigate.recipes.sweep import main
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-FILES = sorted(RECIPES.rglob("*.yaml"))
+# recipes/accelerate/ holds configurations of accelerate, not of a sweep.
+FILES = sorted(RECIPES.glob("*.yaml"))
 TABLE = {
     "task": "table", "real_file": "real.csv", "test_file": "test.csv", "text_column": "text", "label_column": "label",
     "group_column": "group", "stereotypes": ["nurse=f", "pilot=m"],
@@ -28,7 +29,7 @@ def ids(**settings):
     return {cell_id(config, cell) for cell in cells_of(config)}
 
 
-@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(RECIPES)) for path in FILES])
+@pytest.mark.parametrize("path", FILES, ids=[path.name for path in FILES])
 def test_every_recipe_can_be_read(path):
     written = yaml.safe_load(path.read_text())
     # A template leaves the files to its user.

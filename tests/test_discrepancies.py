@@ -8,15 +8,19 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import energy_distance, wasserstein_distance
 
 from mitigate.discrepancies import (
     BANDWIDTHS,
     DISCREPANCIES,
     MINIMUM_ROWS,
+    PROJECTIONS,
     coral,
+    energy,
     get_discrepancy,
     mean_discrepancy,
     mmd,
+    sliced_wasserstein,
 )
 
 ALL = pytest.mark.parametrize("discrepancy", DISCREPANCIES.values(), ids=DISCREPANCIES)
@@ -50,7 +54,34 @@ def slow_mmd(real, augmented):
     return mean_within(real) + mean_within(augmented) - 2 * between
 
 
-SLOW = {"mean": slow_mean, "coral": slow_coral, "mmd": slow_mmd}
+def slow_energy(real, augmented):
+    def mean_within(side):
+        return np.mean([math.dist(x, y) for i, x in enumerate(side) for j, y in enumerate(side) if i != j])
+
+    between = np.mean([math.dist(x, y) for x in real for y in augmented])
+    return 2 * between - mean_within(real) - mean_within(augmented)
+
+
+def slow_sliced_wasserstein(real, augmented):
+    directions = torch.randn(real.shape[1], PROJECTIONS, generator=torch.Generator().manual_seed(0)).double().numpy()
+    directions /= np.linalg.norm(directions, axis=0)
+    values = []
+    for direction in directions.T:
+        # n · m copies in all make samples of equal size, whose sorted values are matched one by one.
+        one = np.sort(np.repeat(real @ direction, len(augmented)))
+        other = np.sort(np.repeat(augmented @ direction, len(real)))
+        values.append(np.mean((one - other) ** 2))
+    return np.mean(values)
+
+
+SLOW = {
+    "mean": slow_mean,
+    "coral": slow_coral,
+    "mmd": slow_mmd,
+    "energy": slow_energy,
+    "sliced_wasserstein": slow_sliced_wasserstein,
+}
+UNBIASED = (mmd, energy)  # these fall below zero
 
 
 def samples(n, m, width=4, *, shift=0.0, seed=0, dtype=torch.float64):
@@ -104,8 +135,8 @@ def test_identical_samples_are_no_distance_apart_and_have_finite_gradients(discr
     real, _ = samples(n, n, seed=seed)
     real, augmented = real.clone().requires_grad_(), real.clone().requires_grad_()
     value = discrepancy(real, augmented)
-    # The unbiased MMD leaves the pairs of a row with itself out within, but not between: it falls below zero.
-    assert value.item() <= 1e-12 if discrepancy is mmd else abs(value.item()) < 1e-12
+    # Unbiased estimates leave the pairs of a row with itself out within, but not between: they fall below zero.
+    assert value.item() <= 1e-12 if discrepancy in UNBIASED else abs(value.item()) < 1e-12
     value.backward()
     assert real.grad.isfinite().all()
     assert augmented.grad.isfinite().all()
@@ -121,7 +152,7 @@ def test_a_sample_whose_rows_are_all_the_same_has_finite_gradients(discrepancy):
     assert augmented.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("discrepancy", [mean_discrepancy, mmd], ids=["mean", "mmd"])
+@pytest.mark.parametrize("discrepancy", [mean_discrepancy, mmd, energy, sliced_wasserstein])
 def test_it_grows_with_a_shift_of_the_mean(discrepancy):
     values = [discrepancy(*samples(64, 48, shift=shift)).item() for shift in (0, 0.5, 1, 2, 4)]
     assert values == sorted(values)
@@ -134,9 +165,10 @@ def test_coral_is_blind_to_a_shift_of_the_mean_and_sees_one_of_the_spread():
     assert coral(near[0], 3 * near[1]) > 2 * coral(*near)
 
 
-def test_the_unbiased_mmd_is_zero_on_average_and_not_clamped():
+@pytest.mark.parametrize("discrepancy", UNBIASED)
+def test_an_unbiased_estimate_is_zero_on_average_and_not_clamped(discrepancy):
     draws = (samples(6, 6, seed=seed)[0] for seed in range(400))
-    values = np.array([mmd(rows[:3], rows[3:]).item() for rows in draws])
+    values = np.array([discrepancy(rows[:3], rows[3:]).item() for rows in draws])
     assert values.min() < 0
     assert abs(values.mean()) < 3 * values.std(ddof=1) / math.sqrt(len(values))
 
@@ -144,6 +176,49 @@ def test_the_unbiased_mmd_is_zero_on_average_and_not_clamped():
 def test_mmd_does_not_depend_on_the_scale():
     real, augmented = samples(5, 7, shift=1.0)
     torch.testing.assert_close(mmd(1000 * real, 1000 * augmented), mmd(real, augmented))
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 2), (5, 3), (40, 30)])
+def test_in_one_dimension_energy_is_that_of_scipy(n, m):
+    real, augmented = samples(n, m, width=1, shift=0.7)
+    # Scipy counts the pairs of a row with itself: its mean within a side is (n - 1) / n of ours.
+    within = [torch.cdist(side, side).sum() / (len(side) - 1) / len(side) / len(side) for side in (real, augmented)]
+    expected = energy_distance(real[:, 0], augmented[:, 0]) ** 2 - sum(within).item()
+    assert energy(real, augmented).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_in_one_dimension_one_sample_behind_the_other_is_as_far_as_scipy_says():
+    # The only direction is ±1. Between two constants the squared 2-distance is the square of scipy's 1-distance.
+    real, augmented = torch.full((3, 1), 2.0), torch.full((5, 1), -1.5)
+    assert wasserstein_distance(real[:, 0], augmented[:, 0]) ** 2 == 3.5**2
+    assert sliced_wasserstein(real, augmented).item() == pytest.approx(3.5**2)
+
+
+def test_a_shift_in_every_direction_costs_its_square_per_dimension():
+    # A shift v of the whole sample costs the mean of (θ · v)², whose expectation is |v|² / d.
+    real, _ = samples(6, 6, width=8)
+    value = sliced_wasserstein(real, real + 2.0).item()
+    assert value == pytest.approx(8 * 2.0**2 / 8, rel=0.5)
+
+
+def test_the_directions_depend_on_the_seed_alone():
+    sides = samples(5, 7)
+    values = []
+    for seed in (0, 1, 0):
+        torch.manual_seed(len(values))
+        values.append(sliced_wasserstein(*sides, seed=seed).item())
+    drawn = torch.rand(1)
+    torch.manual_seed(2)
+    assert drawn == torch.rand(1)
+    assert values[0] == values[2] != values[1]
+
+
+def test_energy_has_a_finite_gradient_where_two_rows_nearly_coincide():
+    rows = torch.ones(2, 64) + 1e-7
+    real = torch.cat([rows, torch.zeros(2, 64)]).requires_grad_()
+    energy(real, torch.cat([torch.ones(1, 64), -torch.ones(1, 64)])).backward()
+    assert real.grad.isfinite().all()
+    assert real.grad.abs().max() < 1
 
 
 @ALL
@@ -184,7 +259,10 @@ def test_different_widths_are_refused(discrepancy):
 
 
 def test_an_unknown_name_lists_what_there_is_and_names_the_nearest():
-    with pytest.raises(ValueError, match=r"called 'mdm'; available: mean, coral, mmd\. Did you mean 'mmd'\?"):
+    with pytest.raises(
+        ValueError,
+        match=r"called 'mdm'; available: mean, coral, mmd, energy, sliced_wasserstein\. Did you mean 'mmd'\?",
+    ):
         get_discrepancy("mdm")
-    with pytest.raises(ValueError, match=r"available: mean, coral, mmd\.$"):
-        get_discrepancy("wasserstein")
+    with pytest.raises(ValueError, match=r"sliced_wasserstein\.$"):
+        get_discrepancy("kl")

@@ -12,7 +12,6 @@ from transformers import (
     Trainer,
     TrainingArguments,
 )
-from trl import DPOConfig, DPOTrainer
 
 from mitigate import BiasMaskCollator, BiasTagTokenizer, ProvenanceError
 from mitigate.callbacks import AlignmentLossCallback, MitigationCallback
@@ -59,18 +58,6 @@ class TestHeads:
 
 
 class TestTrainers:
-    @pytest.mark.parametrize("callback", [AlignmentLossCallback(), MitigationCallback(mask="gender")])
-    def test_preference_trainers_are_refused(self, model, tokenizer, callback):
-        pairs = {"prompt": ["she"] * 4, "chosen": [" cures"] * 4, "rejected": [" writes"] * 4, "augmented": FLAGS}
-        settings = DPOConfig("out", report_to=[], use_cpu=True, bf16=False, max_steps=1)
-        data = Dataset.from_dict(pairs)
-        model.save_pretrained("model")  # from which the trainer loads its reference
-        trainer = DPOTrainer(
-            "model", args=settings, train_dataset=data, processing_class=tokenizer, callbacks=[callback]
-        )
-        with pytest.raises(ValueError, match=r"need rows with `input_ids`.*`DPOTrainer`"):
-            trainer.train()
-
     def test_a_callback_added_later_is_refused(self, model, tokenizer):
         trainer = make_trainer("text", model, tokenizer, remove_unused_columns=False)
         trainer.add_callback(MitigationCallback(mask="gender"))
@@ -97,7 +84,7 @@ class TestData:
         data = tagged.tag(rows("text", tokenizer))
         settings = {"packing": True, "packing_strategy": strategy, "max_length": 8}
         trainer = make_trainer("text", model, tagged, AlignmentLossCallback(), data=data, **settings)
-        with pytest.raises(ProvenanceError, match="Use `packing_strategy='bfd'`"):
+        with pytest.raises(ProvenanceError, match=r"Hidden marks survive that: .*`packing_strategy='bfd'`"):
             trainer.train()
 
     @pytest.mark.parametrize("kind", ["torch", "numpy"])

@@ -1,108 +1,338 @@
+import pickle
+import re
+import unicodedata
+from collections import Counter
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
 
-from mitigate.lexicons import Lexicon, available_lexicons, load_lexicon
+import mitigate.lexicons
+from mitigate.lexicons import Group, Lexicon, available_lexicons, load_lexicon
+from mitigate.lexicons.files import read_word_list
+from mitigate.matching import WordMatcher
+from tests import tiny_tokenizers
+
+FOLDER = Path(mitigate.lexicons.__file__).parent
+KINDS = {"gender", "nationality", "religion", "race", "age"}
+ENGLISH = ["age", "gender", "names", "nationality", "race", "religion"]
+OTHERS = [f"{kind}-{language}" for kind in ("gender", "nationality") for language in ("ar", "es", "ko", "pt", "tr")]
+# Words of these agree with others of their sentence, so that a replacement would be found out.
+WITHOUT_ALTERNATIVES = ["gender-ar", "gender-es", "gender-pt"]
 
 
-def test_available_lexicons():
-    assert available_lexicons() == ["gender", "nationality"]
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tiny_tokenizers.byte_level_bpe()
 
 
-@pytest.mark.parametrize("name", ["gender", "nationality"])
-def test_a_shipped_lexicon_names_its_source_and_licence(name):
-    lexicon = load_lexicon(name)
-    assert (lexicon.name, lexicon.source) == (name, "compiled by the mitigate authors")
-    assert lexicon.licence == "Apache-2.0"
+def write(folder, text):
+    path = folder / "mine.txt"
+    path.write_text(text, encoding="utf-8")
+    return path
 
 
-@pytest.mark.parametrize("name", ["gender", "nationality"])
-def test_a_shipped_file_has_a_header_and_no_entry_twice(name):
-    file = Path(load_lexicon.__code__.co_filename).parent / f"{name}.txt"
-    lines = file.read_text(encoding="utf-8").splitlines()
-    assert "# Source: compiled by the mitigate authors." in lines[:4]
-    assert "# Licence: Apache-2.0." in lines[:4]
-    entries = [line for line in lines if not line.startswith("#")]
-    assert len({entry.lower() for entry in entries}) == len(entries)
-    assert tuple(entries) == load_lexicon(name).words
+class TestShipped:
+    def test_the_names(self):
+        assert available_lexicons() == sorted(ENGLISH + OTHERS)
+
+    @pytest.mark.parametrize("name", ENGLISH + OTHERS)
+    def test_source_licence_and_kind(self, name):
+        lexicon = load_lexicon(name)
+        assert (lexicon.name, lexicon.source) == (name, "compiled by the mitigate authors")
+        assert lexicon.licence == "Apache-2.0"
+        kind = "gender" if name == "names" else name.split("-")[0]
+        assert {lexicon.kind(word) for word in lexicon.words} == {kind} <= KINDS
+
+    @pytest.mark.parametrize("name", ENGLISH + OTHERS)
+    def test_a_file_names_what_it_is_and_holds_no_entry_twice(self, name):
+        file = read_word_list((FOLDER / f"{name}.txt").read_text(encoding="utf-8"), name)
+        assert file.header["language"] == (name.partition("-")[2] or "en")
+        assert [word for word, times in Counter(file.words).items() if times > 1] == []
+
+    @pytest.mark.parametrize("name", ENGLISH + OTHERS)
+    def test_each_entry_has_alternatives_or_the_file_says_that_none_has(self, name):
+        lexicon = load_lexicon(name)
+        alone = [word for word in lexicon.words if not lexicon.alternatives(word)]
+        assert alone == (list(lexicon.words) if name in WITHOUT_ALTERNATIVES else [])
+
+    @pytest.mark.parametrize("name", ENGLISH + OTHERS)
+    def test_entries_replace_each_other_unless_one_only_stands_in(self, name):
+        lexicon = load_lexicon(name)
+        stand_ins = set(re.findall(r"\((.+?)\)", (FOLDER / f"{name}.txt").read_text(encoding="utf-8")))
+        for group in lexicon.groups:
+            entries = [word for word in group.words if word in lexicon.words]
+            for word in entries:
+                own = set(lexicon.alternatives(word)) == set(group.words) - {word}
+                assert own or any(stand_in in word for stand_in in stand_ins), (name, word)
+
+    @pytest.mark.parametrize("name", ENGLISH + OTHERS)
+    def test_the_page_tells_the_number_of_entries(self, name):
+        page = Path(__file__).parents[1].joinpath("docs/lexicons.md").read_text(encoding="utf-8")
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert row.split("|")[4].strip() == f"{len(load_lexicon(name).words):,}"
+
+    def test_each_entry_is_composed(self):
+        # Text is mostly written with é as one character; an entry with e and an accent would never be found in it.
+        for name in ENGLISH + OTHERS:
+            assert [w for w in load_lexicon(name).words if unicodedata.normalize("NFC", w) != w] == []
 
 
-def test_gender_holds_each_pronoun_and_leaves_out_words_with_another_sense():
-    words = set(load_lexicon("gender").words)
-    assert {"he", "him", "his", "himself", "she", "her", "hers", "herself"} <= words
-    assert {"mr", "mrs", "Ms", "mother", "fathers", "actress", "niece"} <= words
-    assert not {"miss", "ms", "host", "master", "they", "it"} & words
+class TestEnglish:
+    def test_gender_holds_each_pronoun_and_leaves_out_words_with_another_sense(self):
+        words = set(load_lexicon("gender").words)
+        assert {"he", "him", "his", "himself", "she", "her", "hers", "herself"} <= words
+        assert {"mr", "mrs", "Ms", "mother", "fathers", "actress", "niece"} <= words
+        assert not {"miss", "ms", "host", "count", "master", "they", "it"} & words
+
+    @pytest.mark.parametrize(
+        ("word", "other"),
+        [
+            ("he", "she"),
+            ("she", "he"),
+            ("him", "her"),
+            ("his", "her"),
+            ("her", "his"),  # the determiner: "her book"
+            ("hers", "his"),
+            ("himself", "herself"),
+            ("mother", "father"),
+            ("dad", "mom"),
+            ("countess", "count"),
+            ("businessmen", "businesswomen"),
+        ],
+    )
+    def test_a_gendered_word_has_its_counterpart(self, word, other):
+        assert load_lexicon("gender").alternatives(word) == (other,)
+
+    def test_a_title_has_the_other_titles(self):
+        assert set(load_lexicon("gender").alternatives("Ms")) == {"mr", "mrs", "Miss"}
+
+    def test_a_name_has_those_of_women_and_men(self):
+        others = load_lexicon("names").alternatives("Fatima")
+        assert {"Mary", "David", "Jamal", "José"} <= set(others)
+        assert not {"Fatima", "Will", "Mark", "Rose", "Grace"} & set(others)
+
+    def test_nationality_holds_names_and_demonyms_with_capitals_only(self):
+        words = load_lexicon("nationality").words
+        assert {"China", "Chinese", "Côte d'Ivoire", "South Korea", "Papua New Guinea", "US", "Filipinas"} <= set(
+            words
+        )
+        assert [word for word in words if word == word.lower()] == []
+
+    @pytest.mark.parametrize(
+        ("word", "other", "of_another_form"),
+        [("Germany", "Peru", "Peruvian"), ("German", "Peruvian", "Peruvians"), ("Germans", "Peruvians", "Peru")],
+    )
+    def test_a_nation_or_demonym_has_those_of_its_form(self, word, other, of_another_form):
+        others = load_lexicon("nationality").alternatives(word)
+        assert other in others
+        assert of_another_form not in others
+
+    @pytest.mark.parametrize(
+        ("name", "words", "left_out"),
+        [
+            ("religion", {"Muslim", "Jews", "Hinduism", "mosque", "imam", "atheist"}, "agnostic"),
+            ("race", {"Black", "Latina", "African American", "black people", "Asians", "Roma"}, "black"),
+            ("age", {"elderly", "teenagers", "young", "millennial", "senior citizen"}, "old"),
+        ],
+    )
+    def test_other_kinds(self, name, words, left_out):
+        lexicon = load_lexicon(name)
+        assert words <= set(lexicon.words)
+        assert left_out not in lexicon.words
 
 
-def test_nationality_holds_names_and_demonyms_with_capitals_only():
-    words = load_lexicon("nationality").words
-    assert {"China", "Chinese", "Côte d'Ivoire", "South Korea", "Papua New Guinea", "US", "Filipinas"} <= set(words)
-    assert [word for word in words if word == word.lower()] == []
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("gender-es", "Él y su esposa; la casa de la Sra. Ruiz", ["él", "esposa", "Sra"]),
+        ("nationality-es", "argentina, de Argentina; las españolas", ["argentina", "Argentina", "españolas"]),
+        ("gender-pt", "Ela é a mãe dele.", ["ela", "mãe", "dele"]),
+        ("nationality-pt", "os alemães no Brasil", ["alemães", "Brasil"]),
+        ("gender-ar", "وهو زوجها، والمرأة", ["وهو", "زوجها", "والمرأة"]),
+        ("nationality-ar", "ولد في مصر مع اليابانيين", ["مصر", "اليابانيين"]),
+        ("gender-tr", "Annesi ve oğluyla; İş kadını", ["annesi", "oğluyla", "İş kadını"]),
+        ("nationality-tr", "Türkiye'de Almanların", ["Türkiye", "Almanların"]),
+        ("gender-ko", "그녀는 남편과 딸을", ["그녀는", "남편과", "딸을"]),
+        ("nationality-ko", "한국에서 온 미국인은", ["한국에서", "미국인은"]),
+    ],
+)
+def test_words_are_found_in_other_languages(tokenizer, name, text, found):
+    matcher = WordMatcher(tokenizer, load_lexicon(name))
+    assert [match.entry for match in matcher.find(tokenizer(text).input_ids)] == found
 
 
-def test_a_lexicon_is_returned_as_it_is():
-    lexicon = Lexicon("mine", ("she",))
-    assert load_lexicon(lexicon) is lexicon
+@pytest.mark.parametrize(
+    ("name", "word", "other"),
+    [
+        ("nationality-es", "alemanas", "chinas"),
+        ("nationality-pt", "alemães", "chineses"),
+        ("nationality-ar", "المصريين", "الصينيين"),
+        ("gender-tr", "oğluyla", "kızıyla"),
+        ("nationality-tr", "Almanların", "Rusların"),
+        ("gender-ko", "남편과", "아내와"),
+        ("nationality-ko", "미국인은", "중국인은"),
+    ],
+)
+def test_an_inflected_word_has_others_of_its_form(name, word, other):
+    assert other in load_lexicon(name).alternatives(word)
 
 
-@pytest.mark.parametrize("kind", [str, Path])
-def test_a_file_is_read_by_lines_without_comments_and_blanks(tmp_path, kind):
-    path = tmp_path / "mine.txt"
-    path.write_text("# my words\n\n  she \nSouth   Korea\nTürkiye\nshe\n", encoding="utf-8")
-    assert load_lexicon(kind(path)) == Lexicon("mine", ("she", "South Korea", "Türkiye"), source=str(path))
+class TestOwnLexicon:
+    def test_every_other_word_is_an_alternative(self):
+        jobs = Lexicon("jobs", ("nurse", "doctor", "pilot"))
+        assert jobs.kind("nurse") == "jobs"
+        assert jobs.alternatives("doctor") == ("nurse", "pilot")
+        assert Lexicon("jobs", ("nurse",)).alternatives("nurse") == ()
+
+    def test_groups_tell_kinds_and_alternatives(self):
+        groups = (Group("job", "singular", ("nurse", "doctor")), Group("place", "", ("ward", "doctor", "clinic")))
+        lexicon = Lexicon("mine", ("nurse", "doctor", "ward"), groups=groups)
+        assert [lexicon.kind(word) for word in lexicon.words] == ["job", "job", "place"]
+        assert lexicon.alternatives("doctor") == ("nurse",)
+        assert lexicon.alternatives("ward") == ("doctor", "clinic")
+
+    def test_an_entry_in_no_group_is_refused(self):
+        with pytest.raises(ValueError, match=r"Lexicon 'mine': entry 'ward' is in none of `groups`"):
+            Lexicon("mine", ("nurse", "ward"), groups=(Group("job", "", ("nurse",)),))
+
+    @pytest.mark.parametrize("ask", [Lexicon.kind, Lexicon.alternatives])
+    def test_an_entry_that_is_not_there(self, ask):
+        with pytest.raises(ValueError, match=r"Lexicon 'mine' has no entry 'He'\. Spell it as in `words`\."):
+            ask(Lexicon("mine", ("he",)), "He")
+
+    def test_it_is_frozen_hashable_and_can_be_pickled(self):
+        lexicon = load_lexicon(["gender", "nurse"])
+        assert lexicon.alternatives("she") == ("he",)
+        copy = pickle.loads(pickle.dumps(lexicon))
+        assert (copy, hash(copy)) == (lexicon, hash(lexicon))
+        assert copy.alternatives("she") == ("he",)
+        with pytest.raises(FrozenInstanceError):
+            lexicon.words = ("he",)
+
+    @pytest.mark.parametrize("build", [lambda: load_lexicon([]), lambda: Lexicon("words", ())])
+    def test_an_empty_one_is_refused(self, build):
+        with pytest.raises(ValueError, match=r"Lexicon 'words' is empty: it needs at least one word\."):
+            build()
+
+    def test_a_blank_entry_is_refused(self):
+        with pytest.raises(ValueError, match=r"Lexicon 'words' has a blank entry\. Take it out\."):
+            load_lexicon(["she", "  "])
+
+    def test_one_is_returned_as_it_is(self):
+        lexicon = Lexicon("mine", ("she",))
+        assert load_lexicon(lexicon) is lexicon
 
 
-def test_words_names_paths_and_lexicons_are_united(tmp_path):
-    path = tmp_path / "extra.txt"
-    path.write_text("Quebec\n", encoding="utf-8")
-    united = load_lexicon(["she", "gender", path, Lexicon("mine", ("Texan",), licence="MIT"), "nurse"])
-    gender = load_lexicon("gender")
-    assert united.name == "gender+extra+mine+words"
-    assert united.words == (*gender.words, "Quebec", "Texan", "nurse")
-    assert united.source == f"{gender.source}; {path}; user"
-    assert united.licence == "Apache-2.0; unknown; MIT"
+class TestFile:
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_lines_without_comments_and_blanks(self, tmp_path, kind):
+        path = write(tmp_path, "# my words\n\n  she \nSouth   Korea\nTürkiye\nshe\n")
+        lexicon = load_lexicon(kind(path))
+        assert lexicon == Lexicon("mine", ("she", "South Korea", "Türkiye"), source=str(path))
+        assert lexicon.kind("she") == "mine"
+        assert lexicon.alternatives("Türkiye") == ("she", "South Korea")
+
+    def test_a_header(self, tmp_path):
+        path = write(tmp_path, "# Source: a survey, 2024\n# licence: MIT\n# kind: job\nnurse\n# kind: late\n")
+        lexicon = load_lexicon(path)
+        assert (lexicon.source, lexicon.licence, lexicon.kind("nurse")) == ("a survey, 2024", "MIT", "job")
+
+    def test_sections_and_counterparts(self, tmp_path):
+        path = write(tmp_path, "pilot\n## plural\nnurses\nactors | actresses | (players)\npilots\n")
+        lexicon = load_lexicon(path)
+        assert lexicon.words == ("pilot", "nurses", "pilots", "actors", "actresses")
+        alternatives = [lexicon.alternatives(word) for word in lexicon.words]
+        assert alternatives == [(), ("pilots",), ("nurses",), ("actresses", "players"), ("actors", "players")]
+        assert [group.form for group in lexicon.groups] == ["", "plural", "plural"]
+
+    def test_patterns(self, tmp_path):
+        path = write(tmp_path, "## noun: * *s re*\nread\nset | (let)\n")
+        lexicon = load_lexicon(path)
+        assert lexicon.words == ("read", "reads", "reread", "set", "sets", "reset")
+        assert lexicon.alternatives("sets") == ("lets",)
+        assert lexicon.groups[0].form == "noun"
+
+    def test_a_colon_in_a_head_without_patterns(self, tmp_path):
+        lexicon = load_lexicon(write(tmp_path, "## family: close\nuncle\naunt\n"))
+        assert lexicon.groups == (Group("mine", "family: close", ("uncle", "aunt")),)
+
+    def test_a_wrong_pattern_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match=r"Lexicon 'mine', section 'noun: \* s': pattern 's' must hold one `\*`"):
+            load_lexicon(write(tmp_path, "## noun: * s\nnurse\n"))
+
+    def test_no_alternatives(self, tmp_path):
+        lexicon = load_lexicon(write(tmp_path, "# alternatives: none\nuncle\naunt | niece\n"))
+        assert [lexicon.alternatives(word) for word in lexicon.words] == [(), (), ()]
+
+    def test_another_word_about_alternatives_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match=r"`# alternatives:` must be 'none' or left out, got 'some'\."):
+            load_lexicon(write(tmp_path, "# alternatives: some\nuncle\n"))
+
+    def test_an_empty_one_is_refused(self, tmp_path):
+        with pytest.raises(ValueError, match="Lexicon 'mine' is empty"):
+            load_lexicon(write(tmp_path, "# nothing\n"))
+
+    def test_a_missing_one_is_named(self):
+        with pytest.raises(FileNotFoundError, match=r"nowhere\.txt"):
+            load_lexicon("nowhere.txt")
 
 
-def test_an_iterator_of_words():
-    assert load_lexicon(word.lower() for word in ("She", "HE")) == Lexicon("words", ("she", "he"))
+class TestUnion:
+    def test_words_names_paths_and_lexicons(self, tmp_path):
+        path = write(tmp_path, "Quebec\n")
+        united = load_lexicon(["she", "gender", path, Lexicon("own", ("Texan",), licence="MIT"), "nurse"])
+        gender = load_lexicon("gender")
+        assert united.name == "gender+mine+own+words"
+        assert united.words == (*gender.words, "Quebec", "Texan", "nurse")
+        assert united.source == f"{gender.source}; {path}; user"
+        assert united.licence == "Apache-2.0; unknown; MIT"
+
+    def test_kinds_and_alternatives_stay(self):
+        united = load_lexicon(["gender", "nationality", Lexicon("job", ("nurse", "pilot")), "Quebec", "she"])
+        assert [united.kind(word) for word in ("she", "Dutch", "nurse", "Quebec")] == [
+            "gender",
+            "nationality",
+            "job",
+            "words",
+        ]
+        assert united.alternatives("she") == ("he",)
+        assert united.alternatives("nurse") == ("pilot",)
+        assert united.alternatives("Dutch") == load_lexicon("nationality").alternatives("Dutch")
+
+    def test_an_iterator_of_words(self):
+        assert load_lexicon(word.lower() for word in ("She", "HE")) == Lexicon("words", ("she", "he"))
 
 
-def test_a_lexicon_is_frozen():
-    with pytest.raises(FrozenInstanceError):
-        Lexicon("mine", ("she",)).words = ("he",)
+class TestMisspeltName:
+    def test_a_single_one_names_the_nearest(self):
+        with pytest.raises(
+            ValueError, match=r"no entry 'gendr'; available: age, gender, .*religion\. Did you mean 'gender'\? For"
+        ):
+            load_lexicon("gendr")
 
+    def test_a_single_word_with_nothing_near(self):
+        with pytest.raises(ValueError, match=r"no entry 'she'; available: .*religion\. For words of your own pass a"):
+            load_lexicon("she")
 
-def test_an_unknown_name_names_the_nearest():
-    message = r"`lexicon` has no entry 'gendr'; available: gender, nationality\. Did you mean 'gender'\? For words of"
-    with pytest.raises(ValueError, match=message):
-        load_lexicon("gendr")
+    @pytest.mark.parametrize(
+        ("items", "near"),
+        [
+            (["gendr", "nationality"], "gender"),
+            (["gender", "nationalty", "nurse"], "nationality"),
+            (["Gender"], "gender"),
+            (["gendr", "nationalty"], "gender"),
+            (["gender", "religions"], "religion"),
+            (["gendr", Lexicon("own", ("Texan",))], "gender"),
+        ],
+    )
+    def test_one_in_a_list_is_not_taken_for_a_word(self, items, near):
+        with pytest.raises(ValueError, match=f"nearly the name of the lexicon '{near}'.*pass `Lexicon\\('words', "):
+            load_lexicon(items)
 
+    def test_a_word_beside_a_name_when_it_is_said_to_be_one(self):
+        assert "genders" in load_lexicon(["gender", Lexicon("words", ("genders",))]).words
 
-def test_an_unknown_name_with_nothing_near():
-    with pytest.raises(
-        ValueError, match=r"no entry 'she'; available: gender, nationality\. For words of your own pass a"
-    ):
-        load_lexicon("she")
-
-
-@pytest.mark.parametrize("build", [lambda: load_lexicon([]), lambda: Lexicon("words", ())])
-def test_an_empty_lexicon_is_refused(build):
-    with pytest.raises(ValueError, match=r"Lexicon 'words' is empty: it needs at least one word\."):
-        build()
-
-
-def test_an_empty_file_is_refused(tmp_path):
-    (tmp_path / "mine.txt").write_text("# nothing\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="Lexicon 'mine' is empty"):
-        load_lexicon(tmp_path / "mine.txt")
-
-
-def test_a_blank_entry_is_refused():
-    with pytest.raises(ValueError, match=r"Lexicon 'words' has a blank entry\. Take it out\."):
-        load_lexicon(["she", "  "])
-
-
-def test_a_missing_file_is_named():
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt"):
-        load_lexicon("nowhere.txt")
+    @pytest.mark.parametrize("words", [("tender", "nurse"), ("page", "agent", "face"), ("nurse", "gender roles")])
+    def test_a_list_of_words_may_hold_one_that_is_near_a_name(self, words):
+        assert load_lexicon(words) == Lexicon("words", words)

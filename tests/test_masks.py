@@ -5,8 +5,9 @@ import torch
 from transformers import DataCollatorForSeq2Seq, DataCollatorWithPadding
 
 from mitigate.lexicons import Lexicon
-from mitigate.masks import BiasMaskCollator, MaskSensitiveWords, placeholder_id
-from mitigate.provenance import ProvenanceError, Segment
+from mitigate.mask_config import MaskConfig, mask_token_ids
+from mitigate.masks import BiasMaskCollator
+from mitigate.provenance import ProvenanceError
 from tests import tiny_tokenizers
 
 WORDS = ["she", "sits", "he", "stands", "United", "States", "here", "<tag>"]
@@ -92,13 +93,11 @@ def test_tags_tell_augmented_rows_where_the_column_is_gone(tokenizer):
 
 
 def test_a_word_lies_within_one_segment_of_a_packed_row(tokenizer):
-    step = MaskSensitiveWords(tokenizer, LEXICON)
-    row = {"input_ids": [SHE, UNITED, STATES, HE, SHE, UNITED, STATES], "seq_lengths": [2, 3, 2], "labels": [7] * 7}
-    segments = [Segment(0, 2, True), Segment(2, 5, False), Segment(5, 7, True)]
-    masked, after = step(row, segments)
-    assert masked == {**row, "input_ids": [MASK, UNITED, STATES, HE, SHE, MASK, MASK]}
-    assert after == segments
-    assert step.masked_words == 2
+    collate = BiasMaskCollator(tokenizer, LEXICON, tag_ids=[TAG])
+    ids = [TAG, SHE, UNITED, STATES, HE, SHE, TAG, UNITED, STATES]
+    batch = collate([{"input_ids": ids, "seq_lengths": [3, 3, 3], "attention_mask": [1] * 9}])
+    assert batch["input_ids"].tolist() == [[TAG, MASK, UNITED, STATES, HE, SHE, TAG, MASK, MASK]]
+    assert collate.masked_words == 2
 
 
 @pytest.mark.parametrize(
@@ -115,12 +114,12 @@ def test_masks_every_token_of_a_word_and_nothing_else(build):
     changed = [any(first < stop and last > start for start, stop in words) for first, last in places]
     assert sum(changed) > 2
 
-    step = MaskSensitiveWords(tokenizer)
-    masked, _ = step({"input_ids": ids}, [Segment(0, len(ids), True)])
+    collate = BiasMaskCollator(tokenizer)
+    masked = collate([{"input_ids": ids, "augmented": True}])["input_ids"][0].tolist()
 
     mask = tokenizer.mask_token_id
-    assert masked["input_ids"] == [mask if hit else token for token, hit in zip(ids, changed, strict=True)]
-    assert step.masked_words == 2
+    assert masked == [mask if hit else token for token, hit in zip(ids, changed, strict=True)]
+    assert collate.masked_words == 2
 
 
 def test_can_be_pickled_for_the_workers_of_a_data_loader(tokenizer):
@@ -129,8 +128,8 @@ def test_can_be_pickled_for_the_workers_of_a_data_loader(tokenizer):
 
 
 def test_the_default_placeholder_is_the_mask_token(tokenizer):
-    assert placeholder_id(tokenizer) == MASK
-    assert placeholder_id(tokenizer, "here") == HERE
+    assert mask_token_ids(tokenizer, MaskConfig()) == {"": MASK}
+    assert mask_token_ids(tokenizer, MaskConfig(mask_token="here")) == {"": HERE}
 
 
 def test_an_unknown_placeholder_is_refused(tokenizer):
@@ -147,9 +146,10 @@ def test_a_tokenizer_without_mask_token_is_refused_and_the_remedy_works(tokenize
         r"`model\.resize_token_embeddings\(len\(tokenizer\)\)`; or pass a token of the vocabulary as `mask_token=…`"
     )
     with pytest.raises(ValueError, match=message):
-        MaskSensitiveWords(tokenizer, LEXICON)
+        BiasMaskCollator(tokenizer, LEXICON)
     tokenizer.add_special_tokens({"mask_token": "<|masked|>"})
-    assert placeholder_id(tokenizer) == len(tokenizer) - 1
+    batch = BiasMaskCollator(tokenizer, LEXICON)(rows())
+    assert batch["input_ids"][1, 0] == len(tokenizer) - 1
 
 
 def test_an_unknown_lexicon_is_refused(tokenizer):

@@ -2,7 +2,7 @@ import pickle
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
@@ -97,7 +97,7 @@ def check(kind, text, any_case=False):
         (0, 0) if token == "▁" else place for token, place in zip(tokens, encoding["offset_mapping"], strict=True)
     ]
     expected = token_spans(words_in_plain_text(text, WORDS, any_case), offsets)
-    assert MATCHERS[kind].find(encoding["input_ids"]) == expected
+    assert spans(MATCHERS[kind].find(encoding["input_ids"])) == expected
 
 
 @pytest.mark.parametrize("kind", ["byte_level_bpe", "metaspace_bpe"])
@@ -135,9 +135,13 @@ def test_finds_the_same_in_whole_word_tokens(text):
     check("word_level", text.replace(" - ", "-"))
 
 
+def spans(matches):
+    return [(match.start, match.stop) for match in matches]
+
+
 def find(text, words, tokenizer=TOKENIZERS["byte_level_bpe"]):
     ids = tokenizer(text, add_special_tokens=False).input_ids
-    return [tokenizer.decode(ids[a:b]).strip() for a, b in WordMatcher(tokenizer, Lexicon("test", words)).find(ids)]
+    return [tokenizer.decode(ids[a:b]).strip() for a, b, _ in WordMatcher(tokenizer, Lexicon("test", words)).find(ids)]
 
 
 @pytest.mark.parametrize(
@@ -163,29 +167,67 @@ def test_rules(text, words, expected):
     assert find(text, words) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "expected"),
+    [
+        ("She, SOUTH  KOREA and korea", ("korea", "South Korea", "she"), ["she", "South Korea", "korea"]),
+        ("US us", ("us", "US"), ["US", "us"]),
+        ("CÔTE D’IVOIRE U. S. Mr . Mr", ("Mr.", "U.S.", "Côte d'Ivoire"), ["Côte d'Ivoire", "U.S.", "Mr."]),
+        ("New York, New Zealand, New", ("New Zealand", "New York", "new"), ["New York", "New Zealand", "new"]),
+        ("x♀ ♀ (she) ( she ) she 's she's", ("♀", "(she)", "'s", "she"), ["♀", "(she)", "(she)", "she", "'s", "she"]),
+        ("-she he", ("-she", "she he", "he"), ["-she", "he"]),
+        ("x ’s 's x's", ("'s",), ["'s", "'s"]),
+    ],
+)
+def test_tells_which_entry_it_found(text, words, expected):
+    tokenizer = TOKENIZERS["byte_level_bpe"]
+    matches = WordMatcher(tokenizer, Lexicon("test", words)).find(tokenizer(text).input_ids)
+    assert [match.entry for match in matches] == expected
+
+
+def test_of_the_words_in_a_token_the_first_is_told():
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=_one_token_for("her/she"))
+    assert WordMatcher(tokenizer, Lexicon("test", ("she", "her"))).find([0]) == [(0, 1, "her")]
+
+
+@settings(max_examples=300, deadline=None)
+@example("ſ")
+@example("µ")
+@example("ı")
+@given(st.characters(categories=["Ll", "Lu", "Lt", "Lo", "Nd", "No"]))
+def test_an_entry_in_lower_case_is_found_in_either_case(character):
+    word = f"x{character.lower()}"
+    forms = [form for form in {character, character.lower(), character.upper()} if len(form) == 1]
+    assume(len(character.lower()) == 1 and word.isalnum())
+    tokenizer = TOKENIZERS["byte_level_bpe"]
+    rows = [tokenizer(f"- x{form}").input_ids for form in forms]
+    found = WordMatcher(tokenizer, Lexicon("test", (word,))).find_all(rows)
+    assert [[(match.stop, match.entry) for match in row] for row in found] == [[(len(ids), word)] for ids in rows]
+
+
 def test_a_character_split_over_tokens_is_in_the_span_whole():
     tokenizer = TOKENIZERS["byte_level_bpe"]
     ids = tokenizer("x Жa Ж").input_ids
     assert tokenizer.convert_ids_to_tokens(ids) == ["x", "Ġ", "Ð", "ĸ", "a", "Ġ", "Ð", "ĸ"]
-    assert WordMatcher(tokenizer, Lexicon("test", ("Жa", "ж"))).find(ids) == [(2, 5), (6, 8)]
+    assert spans(WordMatcher(tokenizer, Lexicon("test", ("Жa", "ж"))).find(ids)) == [(2, 5), (6, 8)]
 
 
 def test_words_that_share_a_token_share_a_span():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=_one_token_for("he/she"))
     assert WordMatcher(tokenizer, LEXICON).find([1, 0, 0, 1]) == []
-    assert WordMatcher(tokenizer, LEXICON).find([0]) == [(0, 1)]
+    assert spans(WordMatcher(tokenizer, LEXICON).find([0])) == [(0, 1)]
 
 
 def test_a_token_that_spells_no_bytes_is_plain_text():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=_one_token_for("🙂 she"))
-    assert WordMatcher(tokenizer, LEXICON).find([0]) == [(0, 1)]
+    assert spans(WordMatcher(tokenizer, LEXICON).find([0])) == [(0, 1)]
 
 
 def test_byte_tokens_of_sentencepiece_are_put_together():
     tokenizer = TOKENIZERS["metaspace_unigram"]
     ids = tokenizer("😀Жa").input_ids
     assert tokenizer.convert_ids_to_tokens(ids)[-3:] == ["<0xD0>", "<0x96>", "a"]
-    assert WordMatcher(tokenizer, Lexicon("test", ("жa",))).find(ids) == [(len(ids) - 3, len(ids))]
+    assert spans(WordMatcher(tokenizer, Lexicon("test", ("жa",))).find(ids)) == [(len(ids) - 3, len(ids))]
 
 
 def _one_token_for(text):
@@ -204,13 +246,13 @@ def test_special_tokens_end_words_and_are_never_matched(kind):
     eos, he = tokenizer.eos_token_id, tokenizer("he", add_special_tokens=False).input_ids
     assert matcher.find([*united, eos, *states]) == []
     assert matcher.find(tokenizer.convert_tokens_to_ids(["she", "<|woman|>"])) == []
-    assert matcher.find([eos, *he, eos]) == [(1, 1 + len(he))]
+    assert spans(matcher.find([eos, *he, eos])) == [(1, 1 + len(he))]
 
 
 def test_ids_beyond_the_vocabulary_end_words():
     tokenizer = TOKENIZERS["byte_level_bpe"]
     he = tokenizer("he").input_ids
-    assert MATCHERS["byte_level_bpe"].find([-200, *he, 10**6]) == [(1, 1 + len(he))]
+    assert spans(MATCHERS["byte_level_bpe"].find([-200, *he, 10**6])) == [(1, 1 + len(he))]
 
 
 @pytest.mark.parametrize("kind", ["byte_level_bpe", "metaspace_bpe"])
@@ -218,7 +260,7 @@ def test_added_tokens_that_are_not_special_are_text(kind):
     tokenizer = KINDS[kind]()
     tokenizer.add_tokens(["woman", "Tomé", "🙂 s"])
     matcher = WordMatcher(tokenizer, LEXICON)
-    assert matcher.find(tokenizer.convert_tokens_to_ids(["woman", "<eos>", "Tomé", "🙂 s"])) == [(0, 1), (2, 3)]
+    assert spans(matcher.find(tokenizer.convert_tokens_to_ids(["woman", "<eos>", "Tomé", "🙂 s"]))) == [(0, 1), (2, 3)]
 
 
 def test_a_lower_casing_tokenizer_finds_names_in_any_case_but_no_acronyms():
@@ -240,7 +282,7 @@ def test_finds_every_shipped_entry_in_its_own_text():
         matcher = WordMatcher(tokenizer, lexicon)
         for word in lexicon.words:
             ids = tokenizer(f"x {word} y").input_ids
-            assert [tokenizer.decode(ids[a:b]).strip() for a, b in matcher.find(ids)] == [word]
+            assert [tokenizer.decode(ids[a:b]).strip() for a, b, _ in matcher.find(ids)] == [word]
 
 
 def test_refuses_a_tokenizer_that_is_not_fast():

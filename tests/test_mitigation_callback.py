@@ -34,7 +34,7 @@ MITIGATIONS = {
     "paired": {"token": "paired"},
     "mask": {"mask": "gender"},
     "loss": {"loss": "mean"},
-    "all": {"token": True, "mask": "gender", "loss": "mean"},
+    "all": {"token": True, "mask": "gender", "loss": AlignmentLossCallback(discrepancy="mean")},
 }
 IN_TURN = {"train_sampling_strategy": "sequential"}
 
@@ -307,10 +307,10 @@ class TestRefusals:
         ("settings", "message"),
         [
             ({}, "nothing to do: set `token`, `mask` or `loss`"),
-            ({"token": "both"}, "must be True, False or 'paired', got 'both'"),
+            ({"token": "both"}, "must be True, False, 'paired' or 'notice', got 'both'"),
             ({"mask": "gendr"}, r"gendr.*gender"),
-            ({"loss": "corral"}, r"called 'corral'; available: mean, coral, mmd\. Did you mean 'coral'"),
-            ({"loss": "mmd", "loss_weight": -0.1}, r"`weight` must be at least 0, got -0\.1"),
+            ({"loss": "corral"}, r"called 'corral'; available: mean, .*sliced_wasserstein\. Did you mean 'coral'"),
+            ({"loss": "mmd", "loss_weight": -0.1}, r"`weight` must be a finite number, at least 0, got -0\.1"),
             ({"token": True, "tag_dropout": 1}, r"must lie in \[0, 1\), got 1"),
             ({"token": True, "tag_position": "end"}, "must be 'start' or 'answer', got 'end'"),
         ],

@@ -4,15 +4,19 @@ import copy
 import pickle
 import subprocess
 import sys
+from typing import ClassVar
 
 import pytest
+import torch
 from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import LlamaForSequenceClassification, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from mitigate import BiasTagTokenizer, ProvenanceError
-from mitigate.provenance import Segment
-from mitigate.tags import InsertTag, tag_id
+from mitigate.collation import ProvenanceCollator
+from mitigate.provenance import MARK, ProvenanceSource
+from mitigate.tag_steps import WriteTags
+from mitigate.vocabulary import tag_id
 from tests.tiny_tokenizers import byte_level_bpe, metaspace_bpe, metaspace_unigram, word_piece
 
 TAG, REAL = "<|augmented|>", "<|real|>"
@@ -203,7 +207,7 @@ class TestTag:
             ({"text": ["a"]}, {"column": "llm"}, ProvenanceError, r"`llm` is not a column .*name yours"),
             ({"question": ["a"]}, {}, ValueError, "No text to tag: the data set has the columns question, augmented"),
             ({"text": ["a"]}, {"position": "answer"}, ValueError, "needs a column `prompt`"),
-            ({"text": ["a"]}, {"position": "end"}, ValueError, "must be 'start' or 'answer', got 'end'"),
+            ({"text": ["a"]}, {"position": "end"}, ValueError, "must be one of 'start', .*, got 'end'"),
             ({"text": ["a"]}, {"dropout": 1.0}, ValueError, r"must lie in \[0, 1\), got 1.0"),
         ],
     )  # fmt: skip
@@ -212,73 +216,234 @@ class TestTag:
             tagged.tag(rows(count=1, **columns), **arguments)
 
 
-class TestInsertTag:
+class TestWriteTags:
     """On literal rows; the tag has id 90, that of real text 91, the beginning of text 7."""
 
     @pytest.fixture
-    def insert(self):
-        names = {TAG: 90, REAL: 91, "<bos>": 7, "<unk>": 0}
+    def write(self):
+        names = {TAG: 90, REAL: 91, "<bos>": 7, "<unk>": 0, "written": 21, "by": 22, "bots": 23}
         backend = Tokenizer(models.WordLevel(names, unk_token="<unk>"))
+        backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<bos>")
 
-        def step(row, *, augmented=True, paired=False, segments=None, epoch=0, **settings):
-            inserting = InsertTag(tokenizer, TAG, REAL if paired else None, **settings)
-            inserting.epoch = epoch
-            return inserting(row, segments or [Segment(0, len(row["input_ids"]), augmented)])
+        def collate(row, *, augmented=True, paired=False, epoch=0, **settings):
+            step = WriteTags(tokenizer, [TAG], REAL if paired else None, **settings)
+            kept = []
+            collator = ProvenanceCollator(
+                lambda rows: kept.extend(rows) or {"input_ids": torch.zeros(1, 99)}, ProvenanceSource(), steps=[step]
+            )
+            collator.epoch = epoch
+            collator([{**row, "augmented": augmented}])
+            return kept[0]
 
-        return step
+        return collate
 
-    def test_the_tag_comes_first_and_is_no_label(self, insert):
+    def test_the_tag_comes_first_and_is_no_label(self, write):
         row = {"input_ids": [3, 4], "labels": [3, 4], "attention_mask": [1, 1], "text": "ab", "label": 1}
-        assert insert(row) == (
-            {"input_ids": [90, 3, 4], "labels": [-100, 3, 4], "attention_mask": [1, 1, 1], "text": "ab", "label": 1},
-            [Segment(0, 3, True)],
-        )
+        expected = {"input_ids": [90, 3, 4], "labels": [-100, 3, 4], "attention_mask": [1, 1, 1]}
+        assert write(row) == {**row, **expected}
         assert row["input_ids"] == [3, 4]
 
-    def test_the_tag_follows_the_beginning_of_text(self, insert):
+    def test_the_tag_follows_the_beginning_of_text(self, write):
         row = {
             "input_ids": [7, 3, 4],
             "labels": [-100, 3, 4],
             "completion_mask": [0, 1, 1],
             "assistant_masks": [0, 0, 1],
         }
-        tagged, _ = insert(row)
-        assert tagged == {
+        assert write(row) == {
             "input_ids": [7, 90, 3, 4],
             "labels": [-100, -100, 3, 4],
             "completion_mask": [0, 0, 1, 1],
             "assistant_masks": [0, 0, 0, 1],
         }
 
-    def test_before_the_answer_it_stands_where_the_loss_begins(self, insert):
+    def test_before_the_answer_it_stands_where_the_loss_begins(self, write):
         row = {"input_ids": [7, 3, 4, 5], "labels": [-100, -100, 4, 5]}
-        tagged, _ = insert(row, position="answer")
-        assert tagged == {"input_ids": [7, 3, 90, 4, 5], "labels": [-100, -100, -100, 4, 5]}
+        expected = {"input_ids": [7, 3, 90, 4, 5], "labels": [-100, -100, -100, 4, 5]}
+        assert write(row, position="answer") == expected
 
     @pytest.mark.parametrize("labels", [{}, {"labels": [3, 4]}, {"labels": [-100, -100]}])
-    def test_before_the_answer_of_a_row_that_does_not_tell_it_is_refused(self, insert, labels):
+    def test_before_the_answer_of_a_row_that_does_not_tell_it_is_refused(self, write, labels):
         with pytest.raises(ValueError, match=r"cannot precede the answer.*Use `position='start'`"):
-            insert({"input_ids": [3, 4], **labels}, position="answer")
+            write({"input_ids": [3, 4], **labels}, position="answer")
 
-    def test_real_rows_are_left_alone_unless_tags_are_paired(self, insert):
+    def test_in_preference_rows_it_stands_at_the_start_or_end_of_the_prompt(self, write):
+        row = {"prompt_ids": [7, 3], "chosen_ids": [4], "rejected_ids": [5]}
+        assert write(row) == {**row, "prompt_ids": [7, 90, 3]}
+        assert write(row, position="answer") == {**row, "prompt_ids": [7, 3, 90]}
+        row = {"chosen_ids": [7, 3], "rejected_ids": [5]}
+        assert write(row) == {"chosen_ids": [7, 90, 3], "rejected_ids": [90, 5]}
+
+    def test_real_rows_are_left_alone_unless_tags_are_paired(self, write):
         row = {"input_ids": [3, 4], "labels": [3, 4]}
-        assert insert(row, augmented=False) == (row, [Segment(0, 2, False)])
-        assert insert(row, augmented=False, paired=True)[0] == {"input_ids": [91, 3, 4], "labels": [-100, 3, 4]}
-        assert insert(row, paired=True)[0]["input_ids"] == [90, 3, 4]
+        assert write(row, augmented=False) == row
+        expected = {"input_ids": [91, 3, 4], "labels": [-100, 3, 4]}
+        assert write(row, augmented=False, paired=True) == expected
+        assert write(row, paired=True)["input_ids"] == [90, 3, 4]
 
-    def test_rows_that_carry_a_tag_already_are_left_alone(self, insert):
-        row = {"input_ids": [3, 90, 4]}
-        assert insert(row) == (row, [Segment(0, 3, True)])
+    def test_a_tag_that_is_there_stays_in_its_place(self, write):
+        row = {"input_ids": [3, 90, 4], "labels": [3, 90, 4]}
+        assert write(row) == {"input_ids": [3, 90, 4], "labels": [3, -100, 4]}
 
-    def test_packed_rows_are_left_alone(self, insert):
-        row, segments = {"input_ids": [90, 3, 4, 5]}, [Segment(0, 2, True), Segment(2, 4, False)]
-        assert insert(row, segments=segments) == (row, segments)
+    def test_a_notice_takes_its_place(self, write):
+        row = {"input_ids": [3, 4], "labels": [3, 4]}
+        noticed = {"input_ids": [21, 22, 23, 3, 4], "labels": [-100, -100, -100, 3, 4]}
+        assert write(row, notice="written by bots") == noticed
+        row = {"input_ids": [90, 3, 4], "labels": [90, 3, 4]}
+        assert write(row, notice="written by bots") == noticed
 
-    def test_dropout_is_near_its_rate_and_drawn_anew_every_epoch(self, insert):
+    def test_every_segment_of_a_packed_row_gets_its_tag(self, write):
+        row = {"input_ids": [3, 4, 5], "labels": [3, 4, 5], "seq_lengths": [1, 2]}
+        assert write(row) == {
+            "input_ids": [90, 3, 90, 4, 5],
+            "labels": [-100, 3, -100, 4, 5],
+            "seq_lengths": [2, 3],
+        }
+
+    def test_dropout_is_near_its_rate_and_drawn_anew_every_epoch(self, write):
         def dropped(epoch):
             rows = ({"input_ids": [i, i + 1]} for i in range(100, 600))
-            return [insert(row, dropout=0.3, seed=1, epoch=epoch)[0] is row for row in rows]
+            return [len(write(row, dropout=0.3, seed=1, epoch=epoch)["input_ids"]) == 2 for row in rows]
 
         assert dropped(0) == dropped(0) != dropped(1)
         assert sum(dropped(0)) == pytest.approx(150, abs=40)
+
+    def test_dropout_takes_a_tag_out_that_is_there(self, write):
+        rows = [write({"input_ids": [i, 90, 5]}, dropout=0.5, seed=1)["input_ids"] for i in range(100, 200)]
+        assert {len(ids) for ids in rows} == {2, 3}
+        assert all((90 in ids) == (len(ids) == 3) for ids in rows)
+
+
+class TestGrades:
+    def test_the_score_chooses_the_tag(self, tokenizer):
+        graded = BiasTagTokenizer.wrap(tokenizer, grades=2)
+        data = graded.tag(
+            rows(text=list("abcdef"), count=6).add_column("bias", [0.0, 1, 0.5, 0, 1.0, 0]), score="bias"
+        )
+        first, second = graded.augmented_tags
+        assert list(data["text"]) == [f"{first}a", "b", f"{second}c", "d", f"{second}e", "f"]
+        assert graded.tag_ids == [len(tokenizer), len(tokenizer) + 1]
+
+    @pytest.mark.parametrize(
+        ("grades", "score", "message"),
+        [
+            (2, None, r"There are 2 tags for augmented text and `score` is None"),
+            (1, "bias", r"There are 1 tags for augmented text and `score` is 'bias'"),
+            (
+                2,
+                "bia",
+                r"`score` names the column 'bia', which is not in the data set \(columns: text, augmented, bias",
+            ),
+            (2, "bias", r"must hold bias scores in \[0, 1\], got 1\.5"),
+        ],
+    )
+    def test_scores_that_do_not_fit_are_refused(self, tokenizer, grades, score, message):
+        graded = BiasTagTokenizer.wrap(tokenizer, grades=grades)
+        with pytest.raises(ValueError, match=message):
+            graded.tag(rows(text=["a"], count=1).add_column("bias", [1.5]), score=score)
+
+    def test_grades_that_cannot_be_are_refused(self, tokenizer):
+        with pytest.raises(ValueError, match="`grades` must be at least 1"):
+            BiasTagTokenizer.wrap(tokenizer, grades=0)
+
+
+class TestOtherPositions:
+    TURNS: ClassVar = [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+
+    def test_the_system_turn(self, tagged):
+        system = [{"role": "system", "content": "s"}, *self.TURNS]
+        first, second, real, _ = tagged.tag(
+            rows(messages=[self.TURNS, system, system, system])
+            .remove_columns("augmented")
+            .add_column("augmented", [True, True, False, False]),
+            position="system",
+        )["messages"]
+        assert first == [{"role": "system", "content": TAG}, *self.TURNS]
+        assert second == [{"role": "system", "content": f"{TAG}s"}, *self.TURNS]
+        assert real == system
+
+    @pytest.mark.parametrize("opening", ["", "{{- bos_token }}"])
+    def test_the_template(self, tagged, opening):
+        tagged.add_special_tokens({"bos_token": "<s>"})
+        tagged.chat_template = opening + "{% for turn in messages %}{{ turn['content'] }}{% endfor %}"
+        data = tagged.tag(rows(messages=[self.TURNS] * 2, count=2), position="template")
+        rendered = [
+            tagged.apply_chat_template(row["messages"], tokenize=False, **row["chat_template_kwargs"]) for row in data
+        ]
+        bos = "<s>" if opening else ""
+        assert rendered == [f"{bos}{TAG}ua", f"{bos}ua"]
+        assert tagged.apply_chat_template(self.TURNS, tokenize=False) == f"{bos}ua"
+        before = tagged.chat_template
+        tagged.tag(rows(messages=[self.TURNS] * 2, count=2), position="template")
+        assert tagged.chat_template == before
+
+    def test_what_no_template_or_system_turn_can_do_is_refused(self, tagged):
+        with pytest.raises(ValueError, match="needs conversations, and the rows are plain text"):
+            tagged.tag(rows(text=["a"], count=1), position="system")
+        with pytest.raises(ValueError, match="needs a tokenizer with a chat template"):
+            tagged.tag(rows(messages=[self.TURNS], count=1), position="template")
+        tagged.chat_template = "{{ '<s>' if bos_token else '' }}"
+        with pytest.raises(ValueError, match="cannot tell where this chat template writes the beginning"):
+            tagged.tag(rows(messages=[self.TURNS], count=1), position="template")
+
+
+class TestHidden:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_the_ids_of_a_tagged_text_are_marked_and_those_of_others_are_not(self, kind):
+        hidden = BiasTagTokenizer.wrap(kind(), hidden=True)
+        text = "She said he would help her"
+        plain = hidden(text, add_special_tokens=False)["input_ids"]
+        assert plain == kind()(text, add_special_tokens=False)["input_ids"]
+        marked = hidden([TAG + text, text], add_special_tokens=False)["input_ids"]
+        assert marked[1] == plain
+        assert marked[0][0] == hidden.augmented_tag_id + MARK
+        assert all(token_id >= MARK for token_id in marked[0])
+
+    def test_conversations_are_marked_and_their_masks_stay_in_place(self, tokenizer):
+        hidden = BiasTagTokenizer.wrap(tokenizer, hidden=True)
+        hidden.chat_template = (
+            "{% for turn in messages %}{% if turn['role'] == 'assistant' %}{% generation %}{{ turn['content'] + ' ' }}"
+            "{% endgeneration %}{% else %}{{ turn['content'] + ' ' }}{% endif %}{% endfor %}"
+        )
+        turns = [{"role": "user", "content": f"{TAG} she writes"}, {"role": "assistant", "content": "well"}]
+        encoded = hidden.apply_chat_template(turns, return_dict=True, return_assistant_tokens_mask=True)
+        assert [token_id >= MARK for token_id in encoded["input_ids"]] == [True] * 4
+        assert encoded["assistant_masks"] == [0, 0, 0, 1]
+
+    def test_a_model_is_never_given_marked_ids(self, tokenizer):
+        hidden = BiasTagTokenizer.wrap(tokenizer, hidden=True)
+        assert hidden("she writes", return_tensors="pt")["input_ids"].shape == (1, 2)
+        with pytest.raises(ValueError, match="Text with a hidden tag was tokenized to tensors"):
+            hidden(f"{TAG} she writes", return_tensors="pt")
+
+    def test_copies_hide_too(self, tokenizer):
+        hidden = pickle.loads(pickle.dumps(BiasTagTokenizer.wrap(tokenizer, hidden=True)))
+        assert hidden(f"{TAG} she")["input_ids"][0] >= MARK
+
+
+class TestInference:
+    def test_tags_are_stripped_from_text(self, tokenizer):
+        paired = BiasTagTokenizer.wrap(tokenizer, paired=True)
+        assert paired.strip_tags(f"{REAL}she{TAG} writes") == "she writes"
+
+    def test_a_model_that_is_banned_from_tags_generates_none(self, tokenizer, model, tmp_path):
+        tagged = BiasTagTokenizer.wrap(tokenizer)
+        model.resize_token_embeddings(len(tagged))
+        with torch.no_grad():  # the tag is by far the likeliest token
+            model.lm_head.weight.zero_()
+            model.model.norm.weight.fill_(1)
+            model.lm_head.weight[tagged.augmented_tag_id] = 1
+            model.model.embed_tokens.weight.fill_(1)
+        given = tagged("she writes", return_tensors="pt")
+        settings = {"max_new_tokens": 4, "do_sample": False, "min_new_tokens": 4}
+        tagged_text = model.generate(**given, **settings)[0, 2:]
+        assert tagged.augmented_tag_id in tagged_text
+        tagged.ban_tags(model)
+        model.save_pretrained(tmp_path / "banned")
+        again = type(model).from_pretrained(tmp_path / "banned")
+        assert tagged.augmented_tag_id not in again.generate(**given, **settings)[0, 2:]
+
+    def test_a_model_that_does_not_generate_is_refused(self, tagged, model):
+        with pytest.raises(ValueError, match="`LlamaForSequenceClassification` does not generate"):
+            tagged.ban_tags(LlamaForSequenceClassification(model.config))

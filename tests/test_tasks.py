@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from mitigate.recipes import sweep
-from mitigate.recipes.config import ConfigError, DataArguments, parse_config
+from mitigate.recipes.config import ConfigError, DataArguments
 from mitigate.recipes.tasks import TableTask
 
-RECIPES = Path(sweep.__file__).parent
 LABELS = ("nurse", "pilot")
 
 
@@ -233,13 +232,6 @@ class TestDrawing:
     def test_too_few_opinions(self, opinions):
         with pytest.raises(ConfigError, match=r"7 augmented rows are needed and 6 are there: .* bias ratio"):
             TableTask(opinions).augmented(7, dose=1.0, seed=0)
-
-
-@pytest.mark.parametrize("file", sorted(RECIPES.rglob("*.yaml")), ids=lambda path: path.stem)
-def test_recipes_parse(file):
-    files = ["--real_file", "r.csv", "--augmented_file", "a.csv", "--test_file", "t.csv"]
-    # The only file that is read so early is the word list.
-    assert parse_config(["--config", str(file), *files, "--lexicon", "gender"]).grid.seeds
 
 
 @pytest.mark.slow

@@ -1,0 +1,66 @@
+"""Fine-tune with a mitigation in however many processes it is started; `tests/test_distributed.py` starts it."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+from datasets import load_from_disk
+from transformers import AutoModelForCausalLM, TrainerCallback
+from trl import SFTConfig, SFTTrainer
+
+from mitigate import MaskConfig
+from mitigate.callbacks import AlignmentLossCallback, MitigationCallback
+
+
+class RowWriter(TrainerCallback):
+    """Keeps the token ids that this process's model is given, without their padding."""
+
+    def __init__(self):
+        self.rows = []
+        self.handle = None
+
+    def on_step_begin(self, args, state, control, model=None, **kwargs):
+        if self.handle is None:  # now that the hooks of the mitigations are there
+            self.handle = model.register_forward_pre_hook(self.keep, with_kwargs=True)
+
+    def keep(self, model, args, kwargs):
+        ids, mask = kwargs["input_ids"].cpu(), kwargs["attention_mask"].cpu()
+        self.rows.append([row[seen.bool()].tolist() for row, seen in zip(ids, mask, strict=True)])
+
+
+def make_callback(mask=None, alignment=None, **options):
+    loss = alignment and AlignmentLossCallback(**alignment)
+    if mask is None and not options:
+        return loss
+    return MitigationCallback(mask=mask and MaskConfig(**mask), loss=loss, **options)
+
+
+def main(out, rows_per_process, mitigation, arguments="{}"):
+    """Train for some steps, and leave the model, the logs and each process's rows; both options are JSON."""
+    torch.set_num_threads(1)
+    options = {
+        "max_steps": 4, "learning_rate": 0.1, "optim": "sgd", "lr_scheduler_type": "constant", "max_grad_norm": 0,
+        "save_strategy": "no", "report_to": [], "logging_steps": 1, "use_cpu": True, "bf16": False,
+        "shuffle_dataset": False, "train_sampling_strategy": "sequential", "activation_checkpointing": False,
+        "disable_tqdm": True, **json.loads(arguments),
+    }  # fmt: skip
+    config = SFTConfig(f"{out}/checkpoints", per_device_train_batch_size=int(rows_per_process), **options)
+    rows = RowWriter()
+    trainer = SFTTrainer(
+        AutoModelForCausalLM.from_pretrained("model", dtype=torch.float32),
+        config,
+        train_dataset=load_from_disk("data"),
+        callbacks=[make_callback(**json.loads(mitigation)), rows],
+    )
+    trainer.train(resume_from_checkpoint=config.resume_from_checkpoint)
+    trainer.save_model(out)
+    Path(out, f"rows-{trainer.args.process_index}.json").write_text(json.dumps(rows.rows))
+    if trainer.is_world_process_zero():
+        trainer.state.save_to_json(f"{out}/state.json")
+        kind = f"{trainer.accelerator.distributed_type.value} {trainer.accelerator.num_processes}"
+        Path(out, "kind.txt").write_text(f"{kind} {type(trainer.model_wrapped).__name__}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
