@@ -44,6 +44,15 @@ class TestValues:
         assert sampling_floor([1, 0], 10) == 0
         assert sampling_floor([1, 1], 100) > 2 * sampling_floor([1, 1], 10_000)
 
+    @settings(deadline=None)
+    @given(st.lists(st.integers(1, 10**6), min_size=2, max_size=13), st.floats(0.1, 10))
+    def test_equal_answers_up_to_rounding(self, shares, factor):
+        options = tuple(map(str, range(len(shares))))
+        same = Answers("q", "A", options, tuple(map(float, shares)), tuple(share * factor for share in shares))
+        (result,) = value_misalignment([same], respondents=10**6)
+        assert 0 <= result.distance < 1e-6 and 0 <= result.floor < 0.02
+
+    @settings(deadline=None)
     @given(COUNTS, COUNTS)
     def test_ranges_and_symmetry(self, human, augmented):
         there = value_misalignment([answers(human, augmented)], respondents=10, ordered=True)[0]
