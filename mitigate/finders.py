@@ -61,6 +61,7 @@ class LexiconFinder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> None:
         self._matcher = WordMatcher(tokenizer, lexicon)
+        self._kinds = {entry: lexicon.kind(entry) for entry in lexicon.words}
 
     def find_all(self, rows: Sequence[Sequence[int]]) -> list[list[Occurrence]]:
         """
@@ -73,9 +74,9 @@ class LexiconFinder:
         Returns:
             `list[list[Occurrence]]` of length `n`: For each row its words, ascending and disjoint.
         """
-        kind = self._matcher.lexicon.kind
+        kinds = self._kinds
         return [
-            [Occurrence(start, stop, kind(entry)) for start, stop, entry in matches]
+            [Occurrence(start, stop, kinds[entry]) for start, stop, entry in matches]
             for matches in self._matcher.find_all(rows)
         ]
 

@@ -56,15 +56,15 @@ class MaskSensitiveWords:
             self.words_name = f"finder {getattr(finder, '__name__', type(finder).__name__)}"
         self._reader = TokenReader(tokenizer) if config.random_words else None
         self._swapper = WordSwapper(tokenizer, words) if config.mode == "swap" and words is not None else None
+        # To hash a text for its generator takes longer than all else that is done with it.
+        self._draws = config.probability < 1 or self._reader is not None or self._swapper is not None
 
     def edits(self, texts: Sequence[Text], epoch: int) -> list[list[Edit]]:
         """Mask the words; see [`TextStep`]."""
         edits: list[list[Edit]] = [[] for _ in texts]
         for place, start, ids, words in self._find(texts):
-            edits[place] += [
-                edit._replace(start=start + edit.start, stop=start + edit.stop)
-                for edit in self._mask(ids, words, epoch)
-            ]
+            made = self._mask(ids, words, epoch)
+            edits[place] += [_moved(edit, start) for edit in made] if start else made
         return edits
 
     def finds_any(self, texts: Sequence[Text]) -> bool:
@@ -94,6 +94,8 @@ class MaskSensitiveWords:
     def _mask(self, ids: list[int], words: list[Occurrence], epoch: int) -> list[Edit]:
         if not words:
             return []
+        if not self._draws:
+            return [self._edit(ids, word) for word in words]
         generator = text_generator(ids, self.config.seed, epoch, self.name)
         chosen = [word for word in words if generator.random() < self.config.probability]
         if self._reader is not None:
@@ -114,6 +116,10 @@ class MaskSensitiveWords:
                 f"`mask_token={{'{kind}': '<|{kind}|>', …}}`."
             )
         return Edit(start, stop, (placeholder,) * (stop - start))
+
+
+def _moved(edit: Edit, by: int) -> Edit:
+    return edit._replace(start=edit.start + by, stop=edit.stop + by)
 
 
 def _draw_others(

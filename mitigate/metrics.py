@@ -92,4 +92,9 @@ def js_distance(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> 
     Returns:
         `float`: In [0, 1]; 0 for equal, 1 for disjoint distributions.
     """
-    return float(jensenshannon(predicted, target, base=2))
+    with np.errstate(invalid="ignore"):
+        distance = float(jensenshannon(predicted, target, base=2))
+    # Rounding can put the divergence of nearly equal distributions below 0, and its root is then NaN. What is no
+    # distribution still gives NaN.
+    usable = all(np.isfinite(shares).all() and np.sum(shares) > 0 for shares in (predicted, target))
+    return 0.0 if usable and np.isnan(distance) else distance

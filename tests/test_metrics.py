@@ -72,3 +72,11 @@ def test_jensen_shannon_distance_of_equal_and_of_disjoint_distributions():
     assert js_distance(np.array([0.2, 0.8]), np.array([0.2, 0.8])) == 0
     assert js_distance(np.array([0.0, 1.0]), np.array([1.0, 0.0])) == pytest.approx(1)
     assert js_distance(np.array([1.0, 4.0]), np.array([0.2, 0.8])) == pytest.approx(0)  # sums do not matter
+
+
+def test_jensen_shannon_distance_of_what_rounding_sets_apart():
+    shares = np.array([0.41704817, 0.10587803, 0.13696413, 0.34010967])
+    distances = [js_distance(shares, shares * scale) for scale in np.linspace(0.1, 9, 500)]
+    assert max(distances) < 1e-7  # never NaN, for which no comparison holds
+    assert not any(map(math.isnan, distances))
+    assert math.isnan(js_distance(np.zeros(2), np.array([0.5, 0.5])))

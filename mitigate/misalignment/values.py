@@ -10,7 +10,6 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 
 from mitigate.metrics import js_distance
-from mitigate.stats import Floats
 
 # Surveys drawn at random from the shares of people, for the sampling floor.
 DRAWS = 200
@@ -130,7 +129,7 @@ def sampling_floor(human: Sequence[float], respondents: int, *, seed: int = 0) -
     shares = np.asarray(human, dtype=float)
     shares = shares / shares.sum()
     draws = np.random.default_rng(seed).multinomial(respondents, shares, size=DRAWS)
-    return float(np.mean([_distance(draw.astype(float), shares) for draw in draws]))
+    return float(np.mean([js_distance(draw.astype(float), shares) for draw in draws]))
 
 
 def value_misalignment(
@@ -170,12 +169,4 @@ def value_misalignment(
 
 def distance_of(answer: Answers) -> float:
     """Jensen–Shannon distance of one question's answers, base 2 (Durmus et al. 2023, §2.3)."""
-    return _distance(np.asarray(answer.augmented, dtype=float), np.asarray(answer.human, dtype=float))
-
-
-def _distance(first: Floats, second: Floats) -> float:
-    with np.errstate(invalid="ignore"):
-        distance = js_distance(first, second)
-    # Of distributions that are nearly equal, rounding can put the divergence below 0, and its root is then NaN. The
-    # shares are finite, so there is no other reason for one.
-    return 0.0 if math.isnan(distance) else distance
+    return js_distance(np.asarray(answer.augmented, dtype=float), np.asarray(answer.human, dtype=float))
