@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from datasets import Dataset, concatenate_datasets
+import numpy as np
+from datasets import Dataset, Features, concatenate_datasets
 
 from mitigate.provenance import AUGMENTED_COLUMN
+
+
+def check_bias_ratio(bias_ratio: float) -> None:
+    r"""
+    Refuse a bias ratio that is none.
+
+    Args:
+        bias_ratio (`float`):
+            Bias ratio \\( \rho \\).
+
+    Raises:
+        ValueError: If it is outside [0, 1).
+    """
+    if not 0 <= bias_ratio < 1:
+        raise ValueError(
+            f"The bias ratio must lie in [0, 1), got {bias_ratio}: it is the share of augmented rows, and a mix needs "
+            "real rows as well."
+        )
 
 
 def bias_counts(rows: int, bias_ratio: float) -> tuple[int, int]:
@@ -26,13 +45,35 @@ def bias_counts(rows: int, bias_ratio: float) -> tuple[int, int]:
     Raises:
         ValueError: If the bias ratio is outside [0, 1).
     """
-    if not 0 <= bias_ratio < 1:
-        raise ValueError(
-            f"The bias ratio must lie in [0, 1), got {bias_ratio}: it is the share of augmented rows, and a mix needs "
-            "real rows as well."
-        )
+    check_bias_ratio(bias_ratio)
     augmented = round(rows * bias_ratio)
     return rows - augmented, augmented
+
+
+def join(real: Dataset, augmented: Dataset, column: str = AUGMENTED_COLUMN) -> Dataset:
+    """
+    Put augmented rows after real ones, with a column that tells them apart.
+
+    Args:
+        real (`Dataset`):
+            Real rows.
+        augmented (`Dataset`):
+            Augmented rows, with the same columns; none, if there are none to add.
+        column (`str`, *optional*, defaults to `"augmented"`):
+            Name of the boolean column to add.
+
+    Returns:
+        `Dataset`: All rows of both.
+
+    Raises:
+        ValueError: If the columns differ, or `column` is one of them.
+    """
+    check_new_column(real.features, column)
+    marked = real.add_column(column, np.full(len(real), False))
+    if len(augmented) == 0:
+        return marked
+    check_same_columns(real.features, augmented.features)
+    return concatenate_datasets([marked, augmented.add_column(column, np.full(len(augmented), True))])
 
 
 def mix(real: Dataset, augmented: Dataset, *, seed: int, column: str = AUGMENTED_COLUMN) -> Dataset:
@@ -53,14 +94,52 @@ def mix(real: Dataset, augmented: Dataset, *, seed: int, column: str = AUGMENTED
         `Dataset`: All rows of both.
 
     Raises:
-        ValueError: If the columns differ.
+        ValueError: If the columns differ, or `column` is one of them.
     """
-    if len(augmented) and set(real.column_names) != set(augmented.column_names):
+    return join(real, augmented, column).shuffle(seed=seed)
+
+
+def check_same_columns(real: Features, augmented: Features) -> None:
+    """
+    Refuse real and augmented rows that cannot be joined without filling or converting.
+
+    Args:
+        real (`Features`):
+            Columns and types of the real rows.
+        augmented (`Features`):
+            Those of the augmented rows.
+
+    Raises:
+        ValueError: If a name or a type differs; the order may.
+    """
+    if set(real) != set(augmented):
         raise ValueError(
-            f"Real and augmented rows must have the same columns, got {sorted(real.column_names)} and "
-            f"{sorted(augmented.column_names)}."
+            f"Real and augmented rows must have the same columns, got {sorted(real)} and {sorted(augmented)}. Take "
+            "out with `remove_columns` what only one side has, or rename it."
         )
-    parts = [real.add_column(column, [False] * len(real))]
-    if len(augmented):
-        parts.append(augmented.add_column(column, [True] * len(augmented)))
-    return concatenate_datasets(parts).shuffle(seed=seed)
+    other = [name for name in real if real[name] != augmented[name]]
+    if other:
+        raise ValueError(
+            f"Real and augmented rows must have columns of the same types, but `{other[0]}` is {real[other[0]]} and "
+            f"{augmented[other[0]]}. Convert one, as with `augmented.cast(real.features)`."
+        )
+
+
+def check_new_column(features: Features, column: str) -> None:
+    """
+    Refuse to write over a column.
+
+    Args:
+        features (`Features`):
+            Columns of the rows.
+        column (`str`):
+            The column to add.
+
+    Raises:
+        ValueError: If there is one of this name.
+    """
+    if column in features:
+        raise ValueError(
+            f"`{column}` is a column of the rows already. Drop it from both sides with `remove_columns('{column}')`, "
+            "or name the column to add otherwise with `column=…`."
+        )
