@@ -159,7 +159,7 @@ def allocate(total: int, quotas: NDArray[np.floating[Any]]) -> Indices:
         `np.ndarray` of shape `(k,)`, int64: Each is its quota, rounded up or down. Of equal remainders the first is
         rounded up.
     """
-    counts = np.floor(quotas).astype(np.int64)
+    counts: Indices = np.floor(quotas).astype(np.int64)
     by_remainder = np.argsort(counts - quotas, kind="stable")
     counts[by_remainder[: total - counts.sum()]] += 1
     return counts
