@@ -1,0 +1,107 @@
+"""Length and perplexity of texts, two things in which augmented and real rows differ whatever they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from mitigate.mixing import check_new_column
+
+LENGTH_COLUMN = "length"
+LOG_PERPLEXITY_COLUMN = "log_perplexity"
+
+
+def measure_texts(
+    rows: Dataset,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    text: str = "text",
+    max_length: int = 1024,
+    batch_size: int = 16,
+) -> Dataset:
+    r"""
+    Add the columns `length` and `log_perplexity`, to match on with [`mitigate.controls.match_controls`].
+
+    The length counts the tokens of the whole text without special tokens. The log-perplexity is
+    \\( -\frac{1}{T} \sum_t \ln p(x_t \mid x_{<t}) \\), in nats a token, over the first `max_length` tokens. The first
+    of them counts only if the tokenizer puts a special token before it, for otherwise nothing predicts it.
+
+    Take a model that has not written the augmented rows, for a model's own text has a low perplexity to it. The base
+    model that is to be fine-tuned is a good choice.
+
+    Args:
+        rows (`Dataset`):
+            Rows with a column of texts.
+        model (`PreTrainedModel`):
+            A causal language model; it is put into evaluation mode for the time of the call.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer.
+        text (`str`, *optional*, defaults to `"text"`):
+            Column of the texts.
+        max_length (`int`, *optional*, defaults to 1024):
+            Tokens that the model reads, with special tokens; at least 2.
+        batch_size (`int`, *optional*, defaults to 16):
+            Texts in one forward pass.
+
+    Returns:
+        `Dataset`: The rows in their order, with both columns.
+
+    Raises:
+        ValueError: If there is no such column, one of the two is there already, `max_length` is below 2, or a text is
+            too short to have a perplexity.
+
+    Example:
+    ```python
+    >>> from transformers import AutoModelForCausalLM, AutoTokenizer
+    >>> from mitigate.perplexity import measure_texts
+
+    >>> name = "Qwen/Qwen3-0.6B-Base"
+    >>> model, tokenizer = AutoModelForCausalLM.from_pretrained(name), AutoTokenizer.from_pretrained(name)
+    >>> rows = measure_texts(rows, model, tokenizer)
+    ```
+    """
+    _check_request(rows, text, max_length)
+    texts = list(rows[text])
+    lengths = [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]] if texts else []
+    ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
+    short = [number for number, row in enumerate(ids) if len(row) < 2]
+    if short:
+        raise ValueError(
+            f"Row {short[0]} has a text without a token that could be predicted: {texts[short[0]]!r}. Leave out such "
+            f"rows ({len(short)} of {len(ids)})."
+        )
+    training = model.training
+    model.train(False)
+    measured = _log_perplexities(model, ids, batch_size)
+    model.train(training)
+    return rows.add_column(LENGTH_COLUMN, np.asarray(lengths, np.int64)).add_column(LOG_PERPLEXITY_COLUMN, measured)
+
+
+def _check_request(rows: Dataset, text: str, max_length: int) -> None:
+    if text not in rows.column_names:
+        raise ValueError(f"`{text}` is not a column of the rows (columns: {', '.join(rows.column_names)}).")
+    for column in (LENGTH_COLUMN, LOG_PERPLEXITY_COLUMN):
+        check_new_column(rows.features, column)
+    if max_length < 2:
+        raise ValueError(f"`max_length` must be at least 2, got {max_length}: the first token is not predicted.")
+
+
+@torch.no_grad()
+def _log_perplexities(model: PreTrainedModel, ids: list[list[int]], batch_size: int) -> np.ndarray:
+    measured = np.zeros(len(ids))
+    by_length = sorted(range(len(ids)), key=lambda number: len(ids[number]))  # so that little is padded
+    for first in range(0, len(by_length), batch_size):
+        batch = by_length[first : first + batch_size]
+        inputs = pad_sequence([torch.tensor(ids[number]) for number in batch], batch_first=True).to(model.device)
+        lengths = torch.tensor([len(ids[number]) for number in batch], device=model.device)
+        mask = (torch.arange(inputs.shape[1], device=model.device) < lengths[:, None]).long()
+        logits = model(input_ids=inputs, attention_mask=mask, use_cache=False).logits
+        for row, number in enumerate(batch):  # a whole batch of widened logits can outgrow the memory
+            stop = len(ids[number])
+            measured[number] = cross_entropy(logits[row, : stop - 1].float(), inputs[row, 1:stop]).item()
+    return measured
