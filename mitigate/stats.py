@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as distributions
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import DescrStatsW
 
 LEVEL = 0.95
 PERMUTATIONS = 9999
@@ -99,10 +100,40 @@ def mean_p(values: Sequence[float]) -> float:
     if len(values) < 2:
         return math.nan
     array = np.asarray(values, dtype=float)
-    if np.ptp(array) <= 1e-12 * np.abs(array).max():  # the t statistic would divide by rounding errors
+    if _all_same(array):
         return 1.0 if array[0] == 0 else 0.0
     t = array.mean() * math.sqrt(len(array)) / array.std(ddof=1)
     return float(2 * distributions.t.sf(abs(t), len(array) - 1))
+
+
+def equivalence_p(values: Sequence[float], bound: float) -> float:
+    """
+    p value of two one-sided t tests (TOST, Schuirmann 1987) that the mean lies within `(-bound, bound)`.
+
+    A small p says that the mean is too small to matter; `mean_p` that is not small says no such thing. At level 0.05 it
+    rejects exactly where the interval of `mean_interval(values, 0.9)` lies within the bounds. State the bound before
+    the values are seen.
+
+    Args:
+        values (`Sequence[float]` of length `n`):
+            One value per seed.
+        bound (`float`):
+            The smallest mean that would matter, above 0, in units of the values.
+
+    Returns:
+        `float`: The larger of the two p values; NaN if `n < 2`. Where all values are the same, 0 if they lie within
+        the bounds and 1 otherwise.
+
+    Raises:
+        ValueError: If `bound` is not above 0.
+    """
+    if not bound > 0:
+        raise ValueError(f"`bound` must be above 0, got {bound}: it is the smallest mean that would matter.")
+    if len(values) < 2:
+        return math.nan
+    if _all_same(np.asarray(values, dtype=float)):
+        return 0.0 if abs(values[0]) < bound else 1.0
+    return float(DescrStatsW(np.asarray(values, dtype=float)).ttost_mean(-bound, bound)[0])
 
 
 def seed_slopes(ratios: Sequence[float], values: Sequence[float], seeds: Sequence[int]) -> dict[int, float]:
@@ -300,6 +331,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     family = [p for p in p_values if not math.isnan(p)]
     corrected = iter(multipletests(family, method="holm")[1] if family else ())
     return [p if math.isnan(p) else float(next(corrected)) for p in p_values]
+
+
+def _all_same(array: Floats) -> bool:
+    # To rounding errors, by which the t statistic would be divided.
+    return bool(np.ptp(array) <= 1e-12 * np.abs(array).max())
 
 
 def _quantile(level: float, n: int) -> float:

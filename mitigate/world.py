@@ -9,7 +9,8 @@ group and occupation independent. Augmented rows differ from them in two ways th
 
 - style, always: other filler words, and more of them;
 - bias, by the dose \\( \beta \\): the stereotyped group has probability \\( q = (1 + \beta) / 2 \\) given the
-  occupation, so that \\( \beta = 0 \\) is balanced and \\( \beta = 1 \\) shows no exception to the stereotype.
+  occupation, so that \\( \beta = 0 \\) is balanced, \\( \beta = 1 \\) shows no exception to the stereotype, and
+  \\( \beta = -1 \\) nothing but exceptions. [`mitigate.dose`] has the scale.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets import Dataset
+
+from mitigate.dose import stereotyped_share
 
 GROUPS = ("female", "male")
 
@@ -141,7 +144,7 @@ class World:
             count (`int`):
                 Number of rows.
             dose (`float`):
-                Bias dose \\( \beta \\) in [0, 1].
+                Bias dose \\( \beta \\) in [-1, 1]; below 0 the rows go against the stereotype.
             seed (`int`):
                 Seed of the draw. Rows of one seed differ between doses in their groups alone.
 
@@ -149,16 +152,15 @@ class World:
             `Dataset`: Columns as of the real rows.
 
         Raises:
-            ValueError: If `dose` is outside [0, 1].
+            ValueError: If `dose` is outside [-1, 1].
         """
-        if not 0 <= dose <= 1:
-            raise ValueError(f"`dose` must lie in [0, 1], got {dose}.")
         draw = random.Random(f"augmented-{seed}")
+        share = stereotyped_share(dose)
         rows = []
         for _ in range(count):
             occupation = draw.choice(_OCCUPATIONS)
             stereotyped = _STEREOTYPES[occupation]
-            group = stereotyped if draw.random() < (1 + dose) / 2 else _other(stereotyped)
+            group = stereotyped if draw.random() < share else _other(stereotyped)
             rows.append(self._row(draw, occupation, group, _AUGMENTED_FILLERS, self.augmented_fillers))
         return Dataset.from_list(rows)
 

@@ -34,7 +34,7 @@ class GridArguments:
         "world", "What is trained and measured: `world` (the controlled testbed) or `table` (your rows)."
     )
     bias_ratios: list[float] = _option([0.0, 0.25, 0.5, 0.75], "Bias ratios ρ in [0, 1); 0 must be among them.")
-    doses: list[float] = _option([1.0], "Bias doses β in [0, 1] of the augmented rows.")
+    doses: list[float] = _option([1.0], "Bias doses β in [-1, 1] of the augmented rows.")
     mitigations: list[str] = _option(["none"], f"Any of {', '.join(MITIGATIONS)}; `none` must be among them.")
     null_mitigations: list[str] = _option(["none"], "Mitigations that are run at dose 0, the null arm.")
     seeds: list[int] = _option([0, 1, 2, 3, 4], "Seeds: of the draw of rows, of the base model and of training.")

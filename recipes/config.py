@@ -180,8 +180,8 @@ def _check_grid(config: SweepConfig) -> Iterator[str]:
     if 0 not in grid.bias_ratios or len(set(grid.bias_ratios)) < 2:
         yield f"`bias_ratios` must hold 0, from which inheritance is measured, and one more, got {grid.bias_ratios}."
     for dose in grid.doses:
-        if not 0 <= dose <= 1:
-            yield f"`doses` must lie in [0, 1], got {dose}."
+        if not -1 <= dose <= 1:
+            yield f"`doses` must lie in [-1, 1], got {dose}."
     if "none" not in grid.mitigations:
         yield f"`mitigations` must hold `none`, with which the others are compared, got {grid.mitigations}."
     for name in ("seeds", "doses", "bias_ratios", "mitigations", "null_mitigations"):

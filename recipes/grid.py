@@ -34,7 +34,7 @@ def cells_of(config: SweepConfig) -> list[Cell]:
         cells.append(Cell(dose=0.0, mitigation="none", bias_ratio=0.0, seed=seed))
         for ratio in sorted(set(grid.bias_ratios) - {0.0}):
             for dose in grid.doses:
-                for mitigation in grid.mitigations if dose > 0 else grid.null_mitigations:
+                for mitigation in grid.mitigations if dose != 0 else grid.null_mitigations:
                     cells.append(Cell(dose, mitigation, ratio, seed))
     return cells
 

@@ -1,0 +1,166 @@
+r"""
+What the bias dose and the bias ratio do to bias, each while the other is fixed, read from the cells of a sweep.
+
+    python recipes/dose.py --config recipes/dose.yaml
+
+Dose: the slope dB/dq at every bias ratio above 0, with an interval over seeds. Ratio: the slope dB/dρ of balanced rows
+(q = 0.5), tested to be too small to matter. The page `docs/dose.md` has the tables of the shipped configuration.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import linregress
+
+from mitigate import stats
+from mitigate.cells import Sweep, read_cells
+from mitigate.dose import bias_dose, group_label_association, stereotyped_share
+from mitigate.recipes.cell import make_task
+from mitigate.recipes.config import ConfigError, SweepConfig, parse_config
+from mitigate.recipes.grid import cell_id, cells_of
+from mitigate.recipes.tasks import WorldTask
+
+# The smallest slope of balanced rows that would matter, per +0.10 of ρ: one point of the TPR gap. Set before any cell
+# was trained, by the usual bound of one point for metrics in percent. It is not to be tuned to a result.
+BOUND = 0.01
+UNIT = 0.10
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """
+    Print the tables of a sweep that was run.
+
+    Args:
+        arguments (`list[str]`, *optional*):
+            Command line, as of the sweep; by default the program's.
+
+    Returns:
+        `int`: 0; 2 if the configuration cannot be run or no cell of it was.
+    """
+    try:
+        config = parse_config(sys.argv[1:] if arguments is None else arguments)
+        sweep = _load(config)
+        tables = [dose_table(sweep), ratio_table(sweep), check_table(config)]
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print("\n\n".join(tables))
+    return 0
+
+
+def dose_table(sweep: Sweep) -> str:
+    """
+    Tell the slope dB/dq at every bias ratio above 0.
+
+    Args:
+        sweep (`Sweep`):
+            The cells.
+
+    Returns:
+        `str`: A table in Markdown, per +1 of q: from all against the stereotype to all with it.
+    """
+    rows = ["| ρ | dB/dq | 95% interval | seeds | p | p (Holm) |", "| --- | --- | --- | --- | --- | --- |"]
+    slopes = {}
+    for ratio in (ratio for ratio in sweep.ratios if ratio > 0):
+        models = [cell for cell in sweep.metrics if cell.bias_ratio == ratio and cell.mitigation == "none"]
+        shares = [stereotyped_share(cell.dose) for cell in models]
+        values = [sweep.metrics[cell]["bias"] for cell in models]
+        slopes[ratio] = list(stats.seed_slopes(shares, values, [cell.seed for cell in models]).values())
+    tests = [stats.mean_p(values) for values in slopes.values()]
+    for (ratio, values), p, corrected in zip(slopes.items(), tests, stats.holm(tests), strict=True):
+        slope = stats.mean_interval(values)
+        interval = f"{slope.low:+.3f} to {slope.high:+.3f}"
+        rows.append(f"| {ratio:g} | {slope.estimate:+.3f} | {interval} | {slope.n} | {p:.1g} | {corrected:.1g} |")
+    return "\n".join(rows)
+
+
+def ratio_table(sweep: Sweep) -> str:
+    """
+    Tell the slope dB/dρ of balanced rows, and whether it is too small to matter.
+
+    Args:
+        sweep (`Sweep`):
+            The cells, with some of dose 0.
+
+    Returns:
+        `str`: A table in Markdown, per +0.10 of ρ, with the 90% interval that belongs to the test.
+
+    Raises:
+        ConfigError: If no cell of dose 0 was run.
+    """
+    models = sweep.models("none", 0.0)
+    slopes = stats.seed_slopes(
+        [cell.bias_ratio for cell, _ in models],
+        [metrics["bias"] for _, metrics in models],
+        [cell.seed for cell, _ in models],
+    )
+    if not slopes:
+        raise ConfigError("No balanced rows were trained on: `doses` must hold 0, which is q = 0.5.")
+    values = [slope * UNIT for slope in slopes.values()]
+    slope, p = stats.mean_interval(values, 0.9), stats.equivalence_p(values, BOUND)
+    verdict = "too small to matter" if p < 0.05 else "not shown to be too small to matter"
+    return "\n".join(
+        [
+            "| dB/dρ at q = 0.5, per +0.10 of ρ | 90% interval | seeds | bound | p (TOST) | verdict |",
+            "| --- | --- | --- | --- | --- | --- |",
+            f"| {slope.estimate:+.4f} | {slope.low:+.4f} to {slope.high:+.4f} | {slope.n} | ±{BOUND:g} | {p:.2g} | "
+            f"{verdict} |",
+        ]
+    )
+
+
+def check_table(config: SweepConfig) -> str:
+    """
+    Check the manipulation: the association of group and label in the augmented rows must follow q in a line.
+
+    The group is read from the text of the rows, by the words of the testbed, and not from their column.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration of a sweep of the testbed.
+
+    Returns:
+        `str`: A table in Markdown; the slope to expect is 2, since the association is a dose.
+    """
+    task = make_task(config)
+    if not isinstance(task, WorldTask):
+        raise ConfigError("The manipulation check reads the groups of the testbed: set `task: world`.")
+    count = round(config.fit.training_rows * max(config.grid.bias_ratios))
+    shares, associations = [], []
+    for seed in config.grid.seeds:
+        for dose in config.grid.doses:
+            rows = task.augmented(count, dose=dose, seed=seed)
+            groups = [task.world.group_of(text) for text in rows["prompt"]]
+            shares.append(stereotyped_share(dose))
+            associations.append(group_label_association(groups, list(rows["label"]), task.world.stereotypes))
+    fit = linregress(shares, associations)
+    centre = fit.intercept + fit.slope * stereotyped_share(0.0)
+    return "\n".join(
+        [
+            "| association in the text, per +1 of q | at q = 0.5 | R² | to expect | largest residual |",
+            "| --- | --- | --- | --- | --- |",
+            f"| {fit.slope:.3f} | {centre:+.3f} | {fit.rvalue**2:.4f} | {bias_dose(1) - bias_dose(0):g} | "
+            f"{np.abs(np.array(associations) - fit.intercept - fit.slope * np.array(shares)).max():.3f} |",
+        ]
+    )
+
+
+def _load(config: SweepConfig) -> Sweep:
+    folder = Path(config.run.output_dir) / "cells"
+    paths = [folder / f"{cell_id(config, cell)}.json" for cell in cells_of(config)]
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+    sweep = read_cells(records)
+    if not sweep.metrics:
+        raise ConfigError(f"`output_dir`: {folder} holds no finished cell of this configuration. Run the sweep first.")
+    missing = len(paths) - len(sweep.metrics)
+    if missing:
+        print(f"{missing} of {len(paths)} cells are missing or failed; the tables leave them out.", file=sys.stderr)
+    return sweep
+
+
+if __name__ == "__main__":
+    sys.exit(main())
