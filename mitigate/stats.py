@@ -108,11 +108,11 @@ def mean_p(values: Sequence[float]) -> float:
 
 def equivalence_p(values: Sequence[float], bound: float) -> float:
     """
-    p value of two one-sided t tests (TOST, Schuirmann 1987) that the mean lies within `(-bound, bound)`.
+    P value of two one-sided t tests (TOST, Schuirmann 1987) that the mean lies within `(-bound, bound)`.
 
-    A small p says that the mean is too small to matter; `mean_p` that is not small says no such thing. At level 0.05 it
-    rejects exactly where the interval of `mean_interval(values, 0.9)` lies within the bounds. State the bound before
-    the values are seen.
+    A small p says that the mean is too small to matter; `mean_p` that is not small says no such thing. At level 0.05
+    it rejects exactly where the interval of `mean_interval(values, 0.9)` lies within the bounds. State the bound
+    before the values are seen.
 
     Args:
         values (`Sequence[float]` of length `n`):

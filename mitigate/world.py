@@ -106,6 +106,26 @@ class World:
         words = {*self.sensitive_words, *_OCCUPATIONS, *_REAL_FILLERS, *_AUGMENTED_FILLERS, "works", "as"}
         return sorted(words.union(*(text.split() for texts in _CUES.values() for text in texts)))
 
+    def group_of(self, text: str) -> str:
+        """
+        Read the group of a person from the words of a row.
+
+        Args:
+            text (`str`):
+                The `prompt` of a row.
+
+        Returns:
+            `str`: The group.
+
+        Raises:
+            ValueError: If the text has words of no group, or of both.
+        """
+        words = set(text.split())
+        told = [group for group in GROUPS if words & {*_NAMES[group], *_PRONOUNS[group]}]
+        if len(told) != 1:
+            raise ValueError(f"The row must tell one group by names and pronouns, it tells {len(told)}: {text!r}.")
+        return told[0]
+
     def corpus(self, count: int, *, seed: int) -> Dataset:
         """
         Draw real rows that lack the cues that are left to fine-tuning.

@@ -63,7 +63,7 @@ class TestMistakes:
             ({"bias_ratios": [0, -0.5]}, r"must lie in [0, 1), got -0.5"),
             ({"bias_ratios": [0.2, 0.4]}, "`bias_ratios` must hold 0"),
             ({"bias_ratios": [0]}, "and one more, got [0.0]"),
-            ({"doses": [0, 1.5]}, r"`doses` must lie in [0, 1], got 1.5"),
+            ({"doses": [0, 1.5]}, r"`doses` must lie in [-1, 1], got 1.5"),
             ({"mitigations": ["none", "maks"]}, "`mitigations`: 'maks' is none of none, drop"),
             ({"mitigations": ["none", "maks"]}, "Did you mean `mask`?"),
             ({"mitigations": ["mask"]}, "`mitigations` must hold `none`, with which the others are compared"),

@@ -141,7 +141,7 @@ def test_the_vocabulary_holds_every_word():
     assert WORLD.vocabulary == sorted(set(WORLD.vocabulary))
 
 
-@pytest.mark.parametrize("dose", [-0.1, 1.1])
+@pytest.mark.parametrize("dose", [-1.1, 1.1])
 def test_a_dose_outside_its_range_is_refused(dose):
-    with pytest.raises(ValueError, match=rf"`dose` must lie in \[0, 1\], got {dose}"):
+    with pytest.raises(ValueError, match=rf"`dose` must lie in \[-1, 1\], got {dose}"):
         WORLD.augmented_rows(1, dose=dose, seed=0)
