@@ -1,0 +1,314 @@
+"""Counterfactual twins: rows that differ from a row in the words of the group alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from datasets import Dataset, Features, List, Value, concatenate_datasets
+from rich.table import Table
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from mitigate.perplexity import LOG_PERPLEXITY_COLUMN, measure_texts
+from mitigate.pronoun_roles import RoleFinder, roles_by_rule
+from mitigate.twin_words import Swapped, TwinWords, gender_words
+
+COLUMNS = ("pair", "group", "twin", "replaced")
+RATIOS = (0.8, 1.25)
+# Gives the log-perplexity of every text, in nats a token.
+Perplexity = Callable[[Sequence[str]], Sequence[float]]
+
+
+@dataclass(frozen=True)
+class TwinReport:
+    """
+    What became of the rows.
+
+    Args:
+        rows (`int`):
+            Rows that were given.
+        accepted (`int`):
+            Rows that have a twin.
+        rejected (`dict[str, int]`):
+            Number of rejected rows by the first reason against them, in the order of the checks.
+    """
+
+    rows: int
+    accepted: int
+    rejected: dict[str, int]
+
+    @property
+    def rejected_share(self) -> float:
+        """Share of the rows that have no twin, 0 if there was no row."""
+        return sum(self.rejected.values()) / self.rows if self.rows else 0.0
+
+    def __rich__(self) -> Table:
+        """Lay the report out as a table, for `rich.print`."""
+        table = Table("rows", "number", "share")
+        for name, number in {"accepted": self.accepted, **self.rejected}.items():
+            table.add_row(name, str(number), f"{number / max(self.rows, 1):.1%}")
+        return table
+
+
+class Twins(NamedTuple):
+    """
+    Pairs of twins and how they came about.
+
+    Attributes:
+        pairs (`Dataset`):
+            Two rows a pair, the given row first.
+        report (`TwinReport`):
+            Accepted and rejected rows.
+    """
+
+    pairs: Dataset
+    report: TwinReport
+
+
+def make_twins(
+    dataset: Dataset,
+    attribute: str | TwinWords = "gender",
+    *,
+    columns: Sequence[str] = ("prompt", "completion"),
+    roles: RoleFinder = roles_by_rule,
+    both_groups: bool = False,
+    length_ratios: tuple[float, float] = RATIOS,
+    perplexity: Perplexity | None = None,
+    perplexity_ratios: tuple[float, float] = RATIOS,
+) -> Twins:
+    """
+    Write the counterfactual twin of every row, and keep the pairs that pass all checks.
+
+    A row is rejected for the first of these reasons:
+
+    - `"word without counterpart"`: a word of the kind is in no pair, so that the swap would be incomplete;
+    - `"nothing to swap"`: it has no word of either group;
+    - `"both groups"`: it names members of both, so that it is of neither (unless `both_groups`);
+    - `"irreversible"`: swapping the twin does not give the row back;
+    - `"length ratio"`: the twin is much longer or shorter than the row;
+    - `"perplexity ratio"`: the model finds the twin much more or much less likely than the row.
+
+    Args:
+        dataset (`Dataset`):
+            The rows.
+        attribute (`str` or `TwinWords`, *optional*, defaults to `"gender"`):
+            What to swap: `"gender"` for the English words that come with the package, or pairs of your own, such as
+            two nationalities.
+        columns (`Sequence[str]`, *optional*, defaults to `("prompt", "completion")`):
+            Columns of texts. The same word becomes the same other one in all of them.
+        roles (`Callable[[str], dict[int, str]]`, *optional*, defaults to `roles_by_rule`):
+            Tells *her book* from *see her*; [`~mitigate.pronoun_roles.SpacyRoles`] asks a tagger.
+        both_groups (`bool`, *optional*, defaults to `False`):
+            Keep rows that name both groups. Their group is that of the first word.
+        length_ratios (`tuple[float, float]`, *optional*, defaults to `(0.8, 1.25)`):
+            Bounds of characters in the twin over characters in the row, all columns together.
+        perplexity (`Callable[[Sequence[str]], Sequence[float]]`, *optional*):
+            Gives the log-perplexity of texts, as [`model_perplexity`] does. Without it perplexity is not checked.
+        perplexity_ratios (`tuple[float, float]`, *optional*, defaults to `(0.8, 1.25)`):
+            Bounds of the twin's perplexity over that of the row, of the columns joined.
+
+    Returns:
+        `Twins`: The pairs and the report. Pairs have the columns of the rows and `pair` (place of the row in the data
+        set), `group`, `twin` (false in the given row) and `replaced` (what `TwinWords.swap` needs to write the other
+        member). A column `group` of the rows is replaced by what the text tells.
+
+    Raises:
+        ValueError: If the attribute is unknown, a column is missing or is no text, a column of the result is there
+            already, or bounds are no interval around 1.
+
+    Example:
+    ```python
+    >>> from datasets import Dataset
+    >>> from mitigate.twins import make_twins
+
+    >>> rows = Dataset.from_dict({"text": ["Mary loves her work, and we admire her."]})
+    >>> pairs, report = make_twins(rows, columns=["text"])
+    >>> pairs["text"][1], report.rejected_share
+    ('Luke loves his work, and we admire him.', 0.0)
+    ```
+
+    Limits: it swaps words, not facts. A beard, a pregnancy or a named celebrity stays, and a first name also tells an
+    origin, which the pairs of names do not keep. Surnames that are first names are swapped too.
+    """
+    words = _words_of(attribute)
+    _check_request(dataset, columns, length_ratios, perplexity_ratios)
+    candidates, rejected = [], Counter[str]()
+    for place, row in enumerate(dataset.select_columns(list(columns))):
+        candidate = _Candidate(place, [row[name] for name in columns])
+        reason = _reason_against(candidate, words, roles, both_groups, length_ratios)
+        candidates.append(candidate) if reason is None else rejected.update([reason])
+    if perplexity is not None:
+        likely = _likely(candidates, perplexity, perplexity_ratios)
+        if len(likely) < len(candidates):
+            rejected["perplexity ratio"] = len(candidates) - len(likely)
+        candidates = likely
+    ordered = {reason: rejected[reason] for reason in _REASONS if rejected[reason]}
+    return Twins(_pairs(dataset, columns, words, candidates), TwinReport(len(dataset), len(candidates), ordered))
+
+
+def mark_stereotyped(pairs: Dataset, stereotypes: Mapping[str, str], *, label_column: str = "label") -> Dataset:
+    """
+    Tell which member of each pair follows the stereotype, for [`mitigate.dose.draw_dose`].
+
+    Args:
+        pairs (`Dataset`):
+            The pairs of [`make_twins`].
+        stereotypes (`Mapping[str, str]`):
+            Stereotyped group of each label.
+        label_column (`str`, *optional*, defaults to `"label"`):
+            Column of the label, which twins share.
+
+    Returns:
+        `Dataset`: The pairs with the boolean column `stereotyped`. Pairs whose label has no stereotype are left out.
+
+    Raises:
+        ValueError: If there is no such column, or a stereotype names a group that is in no pair.
+    """
+    if label_column not in pairs.column_names:
+        raise ValueError(f"`label_column`: the pairs have no column '{label_column}', only {pairs.column_names}.")
+    unknown = sorted(set(stereotypes.values()) - set(pairs["group"])) if len(pairs) else []
+    if unknown:
+        raise ValueError(
+            f"`stereotypes` names the group '{unknown[0]}', the pairs have {sorted(set(pairs['group']))}."
+        )
+    labels = list(pairs[label_column])
+    kept = [place for place, label in enumerate(labels) if label in stereotypes]
+    flags = [stereotypes[labels[place]] == pairs[place]["group"] for place in kept]
+    return pairs.select(kept).add_column("stereotyped", np.array(flags, dtype=bool))
+
+
+def model_perplexity(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_length: int = 1024, batch_size: int = 16
+) -> Perplexity:
+    """
+    Give a function of texts for the perplexity check of [`make_twins`].
+
+    Args:
+        model (`PreTrainedModel`):
+            A causal language model. Name it where you report the share of rejected rows, for it decides that share.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer.
+        max_length (`int`, *optional*, defaults to 1024):
+            Tokens that the model reads.
+        batch_size (`int`, *optional*, defaults to 16):
+            Texts in one forward pass.
+
+    Returns:
+        `Callable[[Sequence[str]], Sequence[float]]`: Log-perplexity of every text, see
+        [`mitigate.perplexity.measure_texts`].
+    """
+
+    def measure(texts: Sequence[str]) -> Sequence[float]:
+        rows = Dataset.from_dict({"text": list(texts)})
+        measured = measure_texts(rows, model, tokenizer, max_length=max_length, batch_size=batch_size)
+        return list(measured[LOG_PERPLEXITY_COLUMN])
+
+    return measure
+
+
+_REASONS = (
+    "word without counterpart",
+    "nothing to swap",
+    "both groups",
+    "irreversible",
+    "length ratio",
+    "perplexity ratio",
+)
+
+
+@dataclass
+class _Candidate:
+    place: int
+    texts: list[str]
+    swaps: tuple[Swapped, ...] = ()
+
+    @property
+    def replaced(self) -> list[str]:
+        return [word for swap in self.swaps for word in swap.replaced]
+
+    @property
+    def groups(self) -> list[str]:
+        return [group for swap in self.swaps for group in swap.groups]
+
+    @property
+    def twins(self) -> list[str]:
+        return [swap.text for swap in self.swaps]
+
+
+def _words_of(attribute: str | TwinWords) -> TwinWords:
+    if isinstance(attribute, TwinWords):
+        return attribute
+    if attribute != "gender":
+        raise ValueError(
+            f"`attribute`: only the pairs for 'gender' come with the package, got '{attribute}'. Pass a `TwinWords` "
+            "with the two groups and their pairs of words."
+        )
+    return gender_words()
+
+
+def _check_request(dataset: Dataset, columns: Sequence[str], *bounds: tuple[float, float]) -> None:
+    for name in columns:
+        if name not in dataset.column_names:
+            raise ValueError(f"`columns`: '{name}' is no column of the rows, which have {dataset.column_names}.")
+        if getattr(dataset.features[name], "dtype", None) not in {"string", "large_string"}:
+            raise ValueError(f"`columns`: '{name}' is no column of texts but of {dataset.features[name]}.")
+    taken = [name for name in COLUMNS if name != "group" and name in dataset.column_names]
+    if taken or not columns:
+        raise ValueError(
+            f"The rows have a column '{taken[0]}' already. Rename it." if taken else "`columns` names no column."
+        )
+    for low, high in bounds:
+        if not 0 < low <= 1 <= high:
+            raise ValueError(f"Bounds of a ratio must hold 1 and be above 0, got ({low}, {high}).")
+
+
+def _reason_against(
+    candidate: _Candidate, words: TwinWords, roles: RoleFinder, both_groups: bool, bounds: tuple[float, float]
+) -> str | None:
+    """Write the twin of a row into its candidate; tell what speaks against it, if anything does."""
+    if any(words.unpaired(text) for text in candidate.texts):
+        return "word without counterpart"
+    candidate.swaps = tuple(words.swap(text, roles=roles) for text in candidate.texts)
+    if not candidate.replaced:
+        return "nothing to swap"
+    if len(set(candidate.groups)) > 1 and not both_groups:
+        return "both groups"
+    if [words.swap(swap.text, swap.replaced, roles=roles).text for swap in candidate.swaps] != candidate.texts:
+        return "irreversible"
+    ratio = sum(map(len, candidate.twins)) / sum(map(len, candidate.texts))
+    return None if bounds[0] <= ratio <= bounds[1] else "length ratio"
+
+
+def _likely(candidates: list[_Candidate], perplexity: Perplexity, bounds: tuple[float, float]) -> list[_Candidate]:
+    """Keep the candidates of which row and twin are about equally likely."""
+    if not candidates:
+        return []
+    texts = [" ".join(each) for candidate in candidates for each in (candidate.texts, candidate.twins)]
+    measured = np.asarray(perplexity(texts), dtype=float).reshape(-1, 2)
+    ratios = np.exp(measured[:, 1] - measured[:, 0])
+    return [each for each, ratio in zip(candidates, ratios, strict=True) if bounds[0] <= ratio <= bounds[1]]
+
+
+def _pairs(dataset: Dataset, columns: Sequence[str], words: TwinWords, candidates: list[_Candidate]) -> Dataset:
+    """Join rows and twins, pair by pair."""
+    places = [candidate.place for candidate in candidates for _ in range(2)]
+    others = [name for name in dataset.column_names if name not in {*columns, "group"}]
+    other = dict(zip(words.groups, words.groups[::-1], strict=True))
+    new: dict[str, list[Any]] = {"pair": places, "group": [], "twin": [False, True] * len(candidates), "replaced": []}
+    texts: list[list[str]] = []
+    for candidate in candidates:
+        texts += [candidate.texts, candidate.twins]
+        new["group"] += [candidate.groups[0], other[candidate.groups[0]]]
+        back = [word for swap in candidate.swaps for word in words.swap(swap.text, swap.replaced).replaced]
+        new["replaced"] += [back, candidate.replaced]
+    new = {name: [each[number] for each in texts] for number, name in enumerate(columns)} | new
+    features = Features({name: Value("string") for name in (*columns, "group")})
+    features |= {"pair": Value("int64"), "twin": Value("bool"), "replaced": List(Value("string"))}
+    written = Dataset.from_dict(new, features=Features({name: features[name] for name in new}))
+    # Without a column, a data set has no rows to put beside the others.
+    return (
+        concatenate_datasets([dataset.select_columns(others).select(places), written], axis=1) if others else written
+    )

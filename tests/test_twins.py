@@ -1,0 +1,270 @@
+import math
+
+import pytest
+import spacy
+from datasets import Dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.language import Language
+
+from mitigate.lexicons import load_lexicon
+from mitigate.pronoun_roles import SpacyRoles, roles_by_rule
+from mitigate.twin_words import TwinWords, gender_words
+from mitigate.twins import make_twins, mark_stereotyped, model_perplexity
+from tests.pronoun_sentences import HELD_OUT, SENTENCES
+
+NATIONS = (("Danish", "Turkish"), ("Denmark", "Turkey"), ("Dane", "Turk"))
+
+
+def twins(*texts, **options):
+    return make_twins(Dataset.from_dict({"text": list(texts)}), columns=["text"], **options)
+
+
+def swapped(text):
+    return gender_words().swap(text).text
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("text", "twin"),
+        [
+            ("She, SHE and she", "He, HE and he"),
+            ("She's here; he'll come, won't he?", "He's here; she'll come, won't she?"),
+            ("She’s my step-sister's half-brother.", "He’s my step-brother's half-sister."),
+            ("Mrs Smith met Mr. Jones.", "Mr Smith met Mrs. Jones."),
+            ("MS SMITH AND HER MOTHER", "MR SMITH AND HIS FATHER"),
+            ("the shell, a hero, and there", "the shell, a hero, and there"),
+            ("Her book is hers; his book is his.", "His book is his; her book is hers."),
+            ("I saw him with his wife.", "I saw her with her husband."),
+            ("It was hers. HERS!", "It was his. HIS!"),
+            ("the ex-wife and the trans woman", "the ex-husband and the trans man"),
+            ("mary_ann and female_", "mary_ann and male_"),
+        ],
+    )
+    def test_a_text_becomes_its_twin(self, text, twin):
+        assert swapped(text) == twin
+
+    def test_a_name_always_becomes_the_same_other_name(self):
+        name = swapped("Mary")
+        assert name in load_lexicon("names").words and name != "Mary"
+        assert swapped("Mary asked MARY, but Mary's aunt...") == f"{name} asked {name.upper()}, but {name}'s uncle..."
+        assert swapped(name) == "Mary"
+
+    def test_every_name_and_every_pronoun_of_the_lexicons_has_a_counterpart(self):
+        left = [name for name in load_lexicon("names").words if swapped(name) == name]
+        assert left == []
+        assert not gender_words().unpaired("she he her him his hers herself himself Mr Mrs Ms Miss woman man")
+
+    def test_a_word_of_the_lexicon_is_paired_or_refused(self):
+        words = gender_words()
+        silent = [w for w in load_lexicon("gender").words if words.swap(w).text == w and not words.unpaired(w)]
+        assert silent == []
+
+    def test_counterparts_are_those_of_the_lexicon(self):
+        lexicon, entries = load_lexicon("gender"), set(load_lexicon("gender").words)
+        for women, men in gender_words().pairs:
+            if {women, men} <= entries:
+                assert men in lexicon.alternatives(women) or women in lexicon.alternatives(men), (women, men)
+
+    def test_pairs_of_your_own_keep_to_the_forms_of_the_lexicon(self):
+        words = TwinWords(("danish", "turkish"), NATIONS, load_lexicon("nationality"))
+        assert words.swap("A Danish chef met a TURK.").text == "A Turkish chef met a DANE."
+        assert words.unpaired("A Danish and a French chef of South Korea") == ["French", "South Korea"]
+        with pytest.raises(ValueError, match="'Danish' and 'Turkey' cannot take each other's place"):
+            TwinWords(("danish", "turkish"), (("Danish", "Turkey"),), load_lexicon("nationality"))
+
+    @pytest.mark.parametrize(
+        ("pairs", "message"),
+        [
+            ((), "empty"),
+            ((("a", "b"), ("b", "c")), "both groups: b"),
+            ((("a b", "c"),), "'a b', which is not a single"),
+        ],
+    )
+    def test_pairs_that_cannot_be_are_refused(self, pairs, message):
+        with pytest.raises(ValueError, match=message):
+            TwinWords(("x", "y"), pairs)
+
+
+class TestRoles:
+    def right(self, sentences, finder=roles_by_rule):
+        found = [
+            (wanted, "D" if role == "determiner" else "O")
+            for text, roles in sentences
+            for wanted, role in zip(roles, finder(text).values(), strict=True)
+        ]
+        return sum(wanted == role for wanted, role in found), len(found)
+
+    def test_the_rule_is_right_as_often_as_the_page_says(self):
+        assert self.right(SENTENCES) == (68, 75)
+        assert self.right(HELD_OUT) == (52, 57)
+
+    def test_a_tagger_is_asked(self):
+        # The rule takes her for a determiner here; the tagger of this pipeline knows better.
+        nlp = pipeline({"named": ["NNP", "VBD", "PRP", "NN", "NN"], "sold": ["PRP", "VBD", "PRP$", "NN"]})
+        text = "Acme named her chief engineer"
+        assert swapped(text) == "Acme named his chief engineer"
+        assert gender_words().swap(text, roles=SpacyRoles(nlp)).text == "Acme named him chief engineer"
+        assert gender_words().swap("He sold HIS car", roles=SpacyRoles(nlp)).text == "She sold HER car"
+
+    def test_his_without_a_noun_is_hers_whatever_tag_it_has(self):
+        nlp = pipeline({"was": ["PRP", "VBD", "PRP$", "."], "is": ["PRP$", "VBZ", "JJ"]})
+        finder = SpacyRoles(nlp)
+        assert gender_words().swap("It was his .", roles=finder).text == "It was hers ."
+        assert gender_words().swap("His is red", roles=finder).text == "Hers is red"
+
+    def test_a_pipeline_without_tags_is_refused(self):
+        with pytest.raises(ValueError, match="sets no part-of-speech tags"):
+            SpacyRoles(spacy.blank("en"))("her book")
+
+
+@Language.factory("known_tags")
+def known_tags(nlp, name, tags: dict):
+    def component(doc):
+        for token, tag in zip(doc, tags[doc[1].text], strict=True):
+            token.tag_ = tag
+        return doc
+
+    return component
+
+
+def pipeline(tags):
+    """A pipeline that knows the tags of texts, by their second word."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("known_tags", config={"tags": tags})
+    return nlp
+
+
+WORD_LIST = sorted({word for pair in gender_words().pairs for word in pair})
+CASES = st.sampled_from([str, str.upper, str.capitalize, str.lower])
+GENDERED = st.builds(lambda word, case: case(word), st.sampled_from(WORD_LIST), CASES)
+OTHER = st.sampled_from(["book", "the", "to", "sings", "and", "shell", "2", "é", "_", "hostess", "French"])
+GLUE = st.sampled_from([" ", ", ", "'s ", "’s ", "-", ". ", "\n", " (", '" '])
+TEXTS = st.lists(st.tuples(st.one_of(GENDERED, OTHER), GLUE), max_size=12).map(
+    lambda parts: "".join(word + glue for word, glue in parts)
+)
+
+
+class TestMakeTwins:
+    @settings(deadline=None, max_examples=60)
+    @given(st.lists(st.one_of(TEXTS, st.text(max_size=30)), min_size=1, max_size=5))
+    def test_swapped_twice_a_row_is_as_it_was_and_none_is_lost(self, texts):
+        pairs, report = twins(*texts, both_groups=True, length_ratios=(0.01, 100))
+        assert report.accepted + sum(report.rejected.values()) == report.rows == len(texts)
+        assert len(pairs) == 2 * report.accepted
+        for first, second in zip(
+            pairs.select(range(0, len(pairs), 2)), pairs.select(range(1, len(pairs), 2)), strict=True
+        ):
+            assert first["text"] == texts[first["pair"]] and first["pair"] == second["pair"]
+            assert (first["twin"], second["twin"]) == (False, True)
+            for member, other in ((first, second), (second, first)):
+                assert gender_words().swap(member["text"], member["replaced"]).text == other["text"]
+
+    @settings(deadline=None, max_examples=60)
+    @given(TEXTS)
+    def test_a_twin_has_no_word_of_the_old_group(self, text):
+        pairs, _ = twins(text, length_ratios=(0.01, 100))
+        for row in pairs:
+            assert set(gender_words().swap(row["text"]).groups) == {row["group"]}
+
+    def test_reasons_are_counted_and_pairs_say_where_they_are_from(self):
+        pairs, report = twins(
+            "It rains.", "She is a hostess.", "He is a pilot.", "He met his wife.", "Her.", "She", "It rains again."
+        )
+        assert report.rejected == {
+            "word without counterpart": 1,
+            "nothing to swap": 2,
+            "both groups": 1,
+            "length ratio": 1,
+        }
+        assert (report.rows, report.accepted, report.rejected_share) == (7, 2, pytest.approx(5 / 7))
+        assert pairs["pair"] == [2, 2, 4, 4] and pairs["group"] == ["male", "female", "female", "male"]
+        assert pairs["text"] == ["He is a pilot.", "She is a pilot.", "Her.", "Him."]
+
+    def test_rows_of_both_groups_are_kept_if_wanted(self):
+        pairs, report = twins("He met his wife.", both_groups=True)
+        assert (report.accepted, pairs["text"][1], pairs["group"]) == (1, "She met her husband.", ["male", "female"])
+
+    def test_his_and_her_come_back_by_what_was_replaced(self):
+        text = "Her house is hers, and I visit her."
+        pairs, _ = twins(text)
+        assert pairs["text"] == [text, "His house is his, and I visit him."]
+        assert pairs["replaced"][1] == ["Her", "hers", "her"]
+        assert gender_words().swap(pairs["text"][1], ["Her", "hers", "her"]).text == text
+
+    def test_all_columns_are_swapped_and_the_others_kept(self):
+        rows = Dataset.from_dict(
+            {
+                "prompt": ["Mary:", "x"],
+                "completion": ["She paints.", "y"],
+                "label": ["painter", "z"],
+                "group": ["?", "?"],
+            }
+        )
+        pairs, report = make_twins(rows)
+        name = swapped("Mary")
+        assert pairs[1]["prompt"] == f"{name}:" and pairs[1]["completion"] == "He paints."
+        assert pairs["label"] == ["painter", "painter"] and pairs["group"] == ["female", "male"]
+        assert report.rejected == {"nothing to swap": 1}
+
+    def test_perplexity_ratios_are_those_of_the_bounds(self):
+        ratios = {"He is a pilot.": 1.25, "He is a nurse.": 1.26, "He is a cook.": 0.79, "He is a monster.": 0.8}
+        bounds = (0.8 - 1e-9, 1.25 + 1e-9)
+
+        def measure(texts):
+            return [math.log(ratios[f"He{text[3:]}"]) if text.startswith("She") else 0.0 for text in texts]
+
+        pairs, report = twins(*ratios, perplexity=measure, perplexity_ratios=bounds)
+        assert [pairs["text"][place] for place in (0, 2)] == ["He is a pilot.", "He is a monster."]
+        assert report.rejected == {"perplexity ratio": 2} and report.rejected_share == 0.5
+
+    def test_a_model_that_dislikes_the_twin_rejects_it(self, model, tokenizer):
+        text = "she writes well today"
+        measure = model_perplexity(model, tokenizer)
+        first, second = measure([text, "he writes well today"])
+        ratio = math.exp(second - first)
+        assert ratio != 1
+        around = (min(1, ratio) * 0.999, max(1, ratio) * 1.001)
+        assert twins(text, perplexity=measure, perplexity_ratios=around).report.accepted == 1
+        short = (1, 1 + (ratio - 1) / 2) if ratio > 1 else (1 - (1 - ratio) / 2, 1)
+        assert twins(text, perplexity=measure, perplexity_ratios=short).report.rejected == {"perplexity ratio": 1}
+
+    def test_a_report_is_a_table(self):
+        _, report = twins("He is a pilot.", "It rains.")
+        assert report.__rich__().row_count == 2
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"columns": ["body"]}, "'body' is no column"),
+            ({"columns": ["number"]}, "no column of texts"),
+            ({"columns": []}, "names no column"),
+            ({"columns": ["text"], "length_ratios": (1.1, 2)}, "must hold 1"),
+            ({"columns": ["text"], "attribute": "nationality"}, "only the pairs for 'gender'"),
+        ],
+    )
+    def test_a_bad_request_is_refused(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            make_twins(Dataset.from_dict({"text": ["a"], "number": [1]}), **options)
+
+    def test_a_column_of_the_result_is_not_overwritten(self):
+        with pytest.raises(ValueError, match="a column 'pair' already"):
+            make_twins(Dataset.from_dict({"text": ["a"], "pair": [1]}), columns=["text"])
+
+
+def test_the_stereotyped_member_is_marked():
+    rows = Dataset.from_dict(
+        {"text": ["He is a nurse.", "She is a pilot.", "He is a cook."], "label": ["n", "p", "c"]}
+    )
+    pairs, _ = make_twins(rows, columns=["text"])
+    marked = mark_stereotyped(pairs, {"n": "female", "p": "male"})
+    assert list(zip(marked["text"], marked["stereotyped"], strict=True)) == [
+        ("He is a nurse.", False),
+        ("She is a nurse.", True),
+        ("She is a pilot.", False),
+        ("He is a pilot.", True),
+    ]
+    with pytest.raises(ValueError, match="names the group 'women'"):
+        mark_stereotyped(pairs, {"n": "women"})
+    with pytest.raises(ValueError, match="no column 'job'"):
+        mark_stereotyped(pairs, {"n": "female"}, label_column="job")
