@@ -93,15 +93,11 @@ def mmd(real: Tensor, augmented: Tensor) -> Tensor:
         ValueError: If the widths differ or a side has fewer than two rows.
     """
     real, augmented = _check(real, augmented, at_least=2)
-    n, m = len(real), len(augmented)
-    squared = _squared_distances(torch.cat([real, augmented]))
-    off_diagonal = ~torch.eye(n + m, dtype=torch.bool, device=squared.device)
+    squared, _ = _squared_distances_and_error(torch.cat([real, augmented]))
+    off_diagonal = ~torch.eye(len(squared), dtype=torch.bool, device=squared.device)
     scale = squared.detach()[off_diagonal].median().clamp_min(torch.finfo(squared.dtype).tiny)
     kernel = torch.stack([torch.exp(-squared / (c * scale)) for c in BANDWIDTHS]).mean(dim=0)
-    kernel = kernel * off_diagonal
-    within_real = kernel[:n, :n].sum() / (n * (n - 1))
-    within_augmented = kernel[n:, n:].sum() / (m * (m - 1))
-    return within_real + within_augmented - 2 * kernel[:n, n:].mean()
+    return _within_minus_between(kernel * off_diagonal, len(real))
 
 
 def energy(real: Tensor, augmented: Tensor) -> Tensor:
@@ -130,15 +126,11 @@ def energy(real: Tensor, augmented: Tensor) -> Tensor:
         ValueError: If the widths differ or a side has fewer than two rows.
     """
     real, augmented = _check(real, augmented, at_least=2)
-    n, m = len(real), len(augmented)
     squared, error = _squared_distances_and_error(torch.cat([real, augmented]))
     error = error.clamp_min(torch.finfo(error.dtype).tiny)
     # The root must not see the zeros, for its infinite slope there times zero would be NaN.
     distances = torch.where(squared > error, squared.clamp_min(error).sqrt(), squared / (2 * error.sqrt()))
-    distances = distances.fill_diagonal_(0)
-    within_real = distances[:n, :n].sum() / (n * (n - 1))
-    within_augmented = distances[n:, n:].sum() / (m * (m - 1))
-    return 2 * distances[:n, n:].mean() - within_real - within_augmented
+    return -_within_minus_between(distances.fill_diagonal_(0), len(real))
 
 
 def sliced_wasserstein(real: Tensor, augmented: Tensor, *, seed: int = 0) -> Tensor:
@@ -234,8 +226,12 @@ def _check(real: Tensor, augmented: Tensor, *, at_least: int) -> tuple[Tensor, T
     return real.to(dtype), augmented.to(dtype)
 
 
-def _squared_distances(rows: Tensor) -> Tensor:
-    return _squared_distances_and_error(rows)[0]
+def _within_minus_between(pairs: Tensor, real_rows: int) -> Tensor:
+    """Contrast the mean over pairs of one side with that over pairs of both; the diagonal must be 0."""
+    n, m = real_rows, len(pairs) - real_rows
+    within_real = pairs[:n, :n].sum() / (n * (n - 1))
+    within_augmented = pairs[n:, n:].sum() / (m * (m - 1))
+    return within_real + within_augmented - 2 * pairs[:n, n:].mean()
 
 
 def _squared_distances_and_error(rows: Tensor) -> tuple[Tensor, Tensor]:
