@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch.nn.functional import cross_entropy
-from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mitigate.mixing import check_new_column
+from mitigate.scoring import batch_logits, evaluation_mode
 
 LENGTH_COLUMN = "length"
 LOG_PERPLEXITY_COLUMN = "log_perplexity"
@@ -75,10 +75,8 @@ def measure_texts(
             f"Row {short[0]} has a text without a token that could be predicted: {texts[short[0]]!r}. Leave out such "
             f"rows ({len(short)} of {len(ids)})."
         )
-    training = model.training
-    model.train(False)
-    measured = _log_perplexities(model, ids, batch_size)
-    model.train(training)
+    with evaluation_mode(model):
+        measured = _log_perplexities(model, ids, batch_size)
     return rows.add_column(LENGTH_COLUMN, np.asarray(lengths, np.int64)).add_column(LOG_PERPLEXITY_COLUMN, measured)
 
 
@@ -97,11 +95,8 @@ def _log_perplexities(model: PreTrainedModel, ids: list[list[int]], batch_size: 
     by_length = sorted(range(len(ids)), key=lambda number: len(ids[number]))  # so that little is padded
     for first in range(0, len(by_length), batch_size):
         batch = by_length[first : first + batch_size]
-        inputs = pad_sequence([torch.tensor(ids[number]) for number in batch], batch_first=True).to(model.device)
-        lengths = torch.tensor([len(ids[number]) for number in batch], device=model.device)
-        mask = (torch.arange(inputs.shape[1], device=model.device) < lengths[:, None]).long()
-        logits = model(input_ids=inputs, attention_mask=mask, use_cache=False).logits
+        logits = batch_logits(model, [ids[number] for number in batch])
         for row, number in enumerate(batch):  # a whole batch of widened logits can outgrow the memory
-            stop = len(ids[number])
-            measured[number] = cross_entropy(logits[row, : stop - 1].float(), inputs[row, 1:stop]).item()
+            targets = torch.tensor(ids[number][1:], device=logits.device)
+            measured[number] = cross_entropy(logits[row, : len(targets)].float(), targets).item()
     return measured

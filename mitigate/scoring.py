@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -50,10 +51,8 @@ def candidate_probabilities(
         for prompt, answers in zip(prompts, candidates, strict=True)
         for answer in answers
     ]
-    training = model.training
-    model.train(False)
-    scores = _log_likelihoods(model, sequences, batch_size)
-    model.train(training)
+    with evaluation_mode(model):
+        scores = _log_likelihoods(model, sequences, batch_size)
     bounds = np.cumsum([len(answers) for answers in candidates])[:-1]
     return [_normalise(part) for part in np.split(scores, bounds)]
 
@@ -85,18 +84,54 @@ def label_probabilities(
     Returns:
         `list[np.ndarray]`: `n` arrays of float64, in the order of the classifier's labels; each sums to 1.
     """
+    rows: list[NDArray[np.float64]] = []
+    with evaluation_mode(model):
+        for first in range(0, len(texts), batch_size):
+            batch = list(texts[first : first + batch_size])
+            inputs = tokenizer(
+                batch, padding=True, truncation=max_length is not None, max_length=max_length, return_tensors="pt"
+            ).to(model.device)
+            logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
+            rows += list(logits.double().softmax(dim=-1).cpu().numpy())
+    return rows
+
+
+@contextmanager
+def evaluation_mode(model: PreTrainedModel) -> Iterator[None]:
+    """
+    Put a model into evaluation mode for a while.
+
+    Args:
+        model (`PreTrainedModel`):
+            The model. It gets its mode back at the end, after an error too.
+    """
     training = model.training
     model.train(False)
-    rows: list[NDArray[np.float64]] = []
-    for first in range(0, len(texts), batch_size):
-        batch = list(texts[first : first + batch_size])
-        inputs = tokenizer(
-            batch, padding=True, truncation=max_length is not None, max_length=max_length, return_tensors="pt"
-        ).to(model.device)
-        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
-        rows += list(logits.double().softmax(dim=-1).cpu().numpy())
-    model.train(training)
-    return rows
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+def batch_logits(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> Tensor:
+    """
+    Give the logits of sequences of different lengths, in one forward pass.
+
+    Args:
+        model (`PreTrainedModel`):
+            A causal language model.
+        sequences (`Sequence[Sequence[int]]` of length `n`):
+            Token ids of each; the longest has `t`.
+
+    Returns:
+        `torch.Tensor` of shape `(n, t, vocabulary)`: Logits on the model's device and in its dtype; those beyond the
+        end of a sequence mean nothing.
+    """
+    ids = pad_sequence([torch.tensor(sequence) for sequence in sequences], batch_first=True).to(model.device)
+    lengths = torch.tensor([len(sequence) for sequence in sequences], device=model.device)
+    mask = (torch.arange(ids.shape[1], device=model.device) < lengths[:, None]).long()
+    logits: Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    return logits
 
 
 def _tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> tuple[list[int], int]:
@@ -130,18 +165,10 @@ def _log_likelihoods(
         ]
         rows, positions, targets, numbers = (list(column) for column in zip(*wanted, strict=True))
         # Only the scored positions are widened: a whole batch of logits can outgrow the memory.
-        chosen = _logits(model, batch)[rows, positions].float().log_softmax(dim=-1)
+        chosen = batch_logits(model, batch)[rows, positions].float().log_softmax(dim=-1)
         found = chosen.gather(1, torch.tensor(targets, device=chosen.device)[:, None])[:, 0]
         np.add.at(scores, numbers, found.double().cpu().numpy())
     return scores
-
-
-def _logits(model: PreTrainedModel, contexts: list[tuple[int, ...]]) -> Tensor:
-    ids = pad_sequence([torch.tensor(context) for context in contexts], batch_first=True).to(model.device)
-    lengths = torch.tensor([len(context) for context in contexts], device=model.device)
-    mask = (torch.arange(ids.shape[1], device=model.device) < lengths[:, None]).long()
-    logits: Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-    return logits
 
 
 def _normalise(scores: NDArray[np.float64]) -> NDArray[np.float64]:
