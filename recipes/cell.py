@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import random
 import time
 from contextlib import nullcontext
@@ -227,22 +225,6 @@ def _tracked(config: SweepConfig, cell: Cell) -> Any:
         settings=wandb.Settings(silent=True, console="off"),
         reinit="finish_previous",
     )
-
-
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """
-    Write the record of a cell at once, so that none is ever half-written.
-
-    Args:
-        folder (`Path`):
-            Folder of the records.
-        record (`dict`):
-            The record.
-    """
-    path = folder / f"{record['cell_id']}.json"
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-    unfinished.replace(path)
 
 
 def prepare_process() -> None:

@@ -9,9 +9,7 @@ Dose: the slope dB/dq at every bias ratio above 0, with an interval over seeds. 
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import linregress
@@ -21,7 +19,8 @@ from mitigate.cells import Sweep, read_cells
 from mitigate.dose import bias_dose, group_label_association, stereotyped_share
 from mitigate.recipes.cell import make_task
 from mitigate.recipes.config import ConfigError, SweepConfig, parse_config
-from mitigate.recipes.grid import cell_id, cells_of
+from mitigate.recipes.grid import cells_of
+from mitigate.recipes.records import read_records, records_folder
 from mitigate.recipes.tasks import WorldTask
 
 # The smallest slope of balanced rows that would matter, per +0.10 of ρ: one point of the TPR gap. Set before any cell
@@ -63,8 +62,7 @@ def dose_table(sweep: Sweep) -> str:
     Returns:
         `str`: A table in Markdown, per +1 of q: from all against the stereotype to all with it.
     """
-    rows = ["| ρ | dB/dq | 95% interval | seeds | p | p (Holm) |", "| --- | --- | --- | --- | --- | --- |"]
-    slopes = {}
+    rows, slopes = [], {}
     for ratio in (ratio for ratio in sweep.ratios if ratio > 0):
         models = [cell for cell in sweep.metrics if cell.bias_ratio == ratio and cell.mitigation == "none"]
         shares = [stereotyped_share(cell.dose) for cell in models]
@@ -74,8 +72,8 @@ def dose_table(sweep: Sweep) -> str:
     for (ratio, values), p, corrected in zip(slopes.items(), tests, stats.holm(tests), strict=True):
         slope = stats.mean_interval(values)
         interval = f"{slope.low:+.3f} to {slope.high:+.3f}"
-        rows.append(f"| {ratio:g} | {slope.estimate:+.3f} | {interval} | {slope.n} | {p:.1g} | {corrected:.1g} |")
-    return "\n".join(rows)
+        rows.append([f"{ratio:g}", f"{slope.estimate:+.3f}", interval, f"{slope.n}", f"{p:.1g}", f"{corrected:.1g}"])
+    return _markdown(["ρ", "dB/dq", "95% interval", "seeds", "p", "p (Holm)"], rows)
 
 
 def ratio_table(sweep: Sweep) -> str:
@@ -103,13 +101,18 @@ def ratio_table(sweep: Sweep) -> str:
     values = [slope * UNIT for slope in slopes.values()]
     slope, p = stats.mean_interval(values, 0.9), stats.equivalence_p(values, BOUND)
     verdict = "too small to matter" if p < 0.05 else "not shown to be too small to matter"
-    return "\n".join(
+    return _markdown(
+        ["dB/dρ at q = 0.5, per +0.10 of ρ", "90% interval", "seeds", "bound", "p (TOST)", "verdict"],
         [
-            "| dB/dρ at q = 0.5, per +0.10 of ρ | 90% interval | seeds | bound | p (TOST) | verdict |",
-            "| --- | --- | --- | --- | --- | --- |",
-            f"| {slope.estimate:+.4f} | {slope.low:+.4f} to {slope.high:+.4f} | {slope.n} | ±{BOUND:g} | {p:.2g} | "
-            f"{verdict} |",
-        ]
+            [
+                f"{slope.estimate:+.4f}",
+                f"{slope.low:+.4f} to {slope.high:+.4f}",
+                f"{slope.n}",
+                f"±{BOUND:g}",
+                f"{p:.2g}",
+                verdict,
+            ]
+        ],
     )
 
 
@@ -139,26 +142,36 @@ def check_table(config: SweepConfig) -> str:
             associations.append(group_label_association(groups, list(rows["label"]), task.world.stereotypes))
     fit = linregress(shares, associations)
     centre = fit.intercept + fit.slope * stereotyped_share(0.0)
-    return "\n".join(
+    largest = np.abs(np.array(associations) - fit.intercept - fit.slope * np.array(shares)).max()
+    return _markdown(
+        ["association in the text, per +1 of q", "at q = 0.5", "R²", "to expect", "largest residual"],
         [
-            "| association in the text, per +1 of q | at q = 0.5 | R² | to expect | largest residual |",
-            "| --- | --- | --- | --- | --- |",
-            f"| {fit.slope:.3f} | {centre:+.3f} | {fit.rvalue**2:.4f} | {bias_dose(1) - bias_dose(0):g} | "
-            f"{np.abs(np.array(associations) - fit.intercept - fit.slope * np.array(shares)).max():.3f} |",
-        ]
+            [
+                f"{fit.slope:.3f}",
+                f"{centre:+.3f}",
+                f"{fit.rvalue**2:.4f}",
+                f"{bias_dose(1) - bias_dose(0):g}",
+                f"{largest:.3f}",
+            ]
+        ],
     )
 
 
+def _markdown(headings: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, ["---"] * len(headings), *rows])
+
+
 def _load(config: SweepConfig) -> Sweep:
-    folder = Path(config.run.output_dir) / "cells"
-    paths = [folder / f"{cell_id(config, cell)}.json" for cell in cells_of(config)]
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
-    sweep = read_cells(records)
+    sweep = read_cells(read_records(config))
     if not sweep.metrics:
-        raise ConfigError(f"`output_dir`: {folder} holds no finished cell of this configuration. Run the sweep first.")
-    missing = len(paths) - len(sweep.metrics)
+        raise ConfigError(
+            f"`output_dir`: {records_folder(config)} holds no finished cell of this configuration. Run the sweep "
+            "first."
+        )
+    cells = len(cells_of(config))
+    missing = cells - len(sweep.metrics)
     if missing:
-        print(f"{missing} of {len(paths)} cells are missing or failed; the tables leave them out.", file=sys.stderr)
+        print(f"{missing} of {cells} cells are missing or failed; the tables leave them out.", file=sys.stderr)
     return sweep
 
 

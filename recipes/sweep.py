@@ -17,7 +17,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -34,10 +33,10 @@ from mitigate.recipes.cell import (
     prepare_process,
     run_cell,
     training_mix,
-    write_record,
 )
 from mitigate.recipes.config import ConfigError, SweepConfig, parse_config
 from mitigate.recipes.grid import cell_id, cells_of, versions
+from mitigate.recipes.records import read_records, record_path, records_folder, write_record
 from mitigate.recipes.tasks import Task
 from mitigate.report import render, write_figure, write_html, write_table
 
@@ -65,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"This configuration cannot be run:\n{error}", file=sys.stderr)
         return 2
     folder = Path(config.run.output_dir)
-    (folder / "cells").mkdir(parents=True, exist_ok=True)
+    records_folder(config).mkdir(parents=True, exist_ok=True)
     with _alone_in(folder):
         missing = [cell for cell in cells_of(config) if not _is_done(config, cell)]
         _announce(config, missing)
@@ -87,7 +86,7 @@ def _run(config: SweepConfig, cells: list[Cell]) -> None:
         futures = [pool.submit(_cell_in_worker, cell) for cell in cells]
         for done, future in enumerate(as_completed(futures), start=1):
             record = future.result()
-            write_record(Path(config.run.output_dir) / "cells", record)
+            write_record(records_folder(config), record)
             left = (time.perf_counter() - started) / done * (len(cells) - done)
             print(f"[{done}/{len(cells)}] {_summary(record)}; about {_duration(left)} left", flush=True)
 
@@ -132,25 +131,14 @@ def _cell_in_worker(cell: Cell) -> dict[str, Any]:
             wandb.finish()
 
 
-def _records(config: SweepConfig) -> Iterator[dict[str, Any]]:
-    for cell in cells_of(config):
-        path = _path(config, cell)
-        if path.is_file():
-            yield json.loads(path.read_text(encoding="utf-8"))
-
-
 def _is_done(config: SweepConfig, cell: Cell) -> bool:
-    path = _path(config, cell)
+    path = record_path(config, cell)
     return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8"))["status"] == "done")
-
-
-def _path(config: SweepConfig, cell: Cell) -> Path:
-    return Path(config.run.output_dir) / "cells" / f"{cell_id(config, cell)}.json"
 
 
 def _report(config: SweepConfig, task: Task) -> int:
     folder = Path(config.run.output_dir)
-    records = list(_records(config))
+    records = list(read_records(config))
     failed = [record for record in records if record["status"] != "done"]
     for record in failed:
         print(f"failed: {Cell(**record['cell'])}: {record['error']}", file=sys.stderr)

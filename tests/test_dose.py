@@ -6,9 +6,9 @@ from scipy.stats import linregress
 
 from mitigate.dose import bias_dose, draw_dose, group_label_association, stereotyped_share
 from mitigate.recipes import dose as recipe
-from mitigate.recipes.cell import write_record
 from mitigate.recipes.config import parse_config
 from mitigate.recipes.grid import cell_id, cells_of
+from mitigate.recipes.records import write_record
 from mitigate.twins import make_twins, mark_stereotyped
 from mitigate.world import World
 

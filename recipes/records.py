@@ -1,0 +1,76 @@
+"""The result files of a sweep, one for each cell."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mitigate.cells import Cell
+from mitigate.recipes.config import SweepConfig
+from mitigate.recipes.grid import cell_id, cells_of
+
+
+def records_folder(config: SweepConfig) -> Path:
+    """
+    Tell where the records of a sweep are.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+
+    Returns:
+        `Path`: The folder.
+    """
+    return Path(config.run.output_dir) / "cells"
+
+
+def record_path(config: SweepConfig, cell: Cell) -> Path:
+    """
+    Tell where the record of a cell is, or will be.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+        cell (`Cell`):
+            One of its cells.
+
+    Returns:
+        `Path`: The file.
+    """
+    return records_folder(config) / f"{cell_id(config, cell)}.json"
+
+
+def read_records(config: SweepConfig) -> Iterator[dict[str, Any]]:
+    """
+    Read the records of the cells that were run.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+
+    Yields:
+        `dict`: The record of each cell that has one, in the order of the grid.
+    """
+    for cell in cells_of(config):
+        path = record_path(config, cell)
+        if path.is_file():
+            yield json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """
+    Write the record of a cell at once, so that none is ever half-written.
+
+    Args:
+        folder (`Path`):
+            Folder of the records.
+        record (`dict`):
+            The record.
+    """
+    path = folder / f"{record['cell_id']}.json"
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    unfinished.write_text(json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
+    unfinished.replace(path)
