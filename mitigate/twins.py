@@ -169,14 +169,12 @@ def mark_stereotyped(pairs: Dataset, stereotypes: Mapping[str, str], *, label_co
     """
     if label_column not in pairs.column_names:
         raise ValueError(f"`label_column`: the pairs have no column '{label_column}', only {pairs.column_names}.")
-    unknown = sorted(set(stereotypes.values()) - set(pairs["group"])) if len(pairs) else []
+    labels, groups = list(pairs[label_column]), list(pairs["group"])
+    unknown = sorted(set(stereotypes.values()) - set(groups)) if groups else []
     if unknown:
-        raise ValueError(
-            f"`stereotypes` names the group '{unknown[0]}', the pairs have {sorted(set(pairs['group']))}."
-        )
-    labels = list(pairs[label_column])
+        raise ValueError(f"`stereotypes` names the group '{unknown[0]}', the pairs have {sorted(set(groups))}.")
     kept = [place for place, label in enumerate(labels) if label in stereotypes]
-    flags = [stereotypes[labels[place]] == pairs[place]["group"] for place in kept]
+    flags = [stereotypes[labels[place]] == groups[place] for place in kept]
     return pairs.select(kept).add_column("stereotyped", np.array(flags, dtype=bool))
 
 
@@ -224,6 +222,7 @@ class _Candidate:
     place: int
     texts: list[str]
     swaps: tuple[Swapped, ...] = ()
+    back: tuple[Swapped, ...] = ()
 
     @property
     def replaced(self) -> list[str]:
@@ -276,7 +275,8 @@ def _reason_against(
         return "nothing to swap"
     if len(set(candidate.groups)) > 1 and not both_groups:
         return "both groups"
-    if [words.swap(swap.text, swap.replaced, roles=roles).text for swap in candidate.swaps] != candidate.texts:
+    candidate.back = tuple(words.swap(swap.text, swap.replaced, roles=roles) for swap in candidate.swaps)
+    if [swap.text for swap in candidate.back] != candidate.texts:
         return "irreversible"
     ratio = sum(map(len, candidate.twins)) / sum(map(len, candidate.texts))
     return None if bounds[0] <= ratio <= bounds[1] else "length ratio"
@@ -302,7 +302,7 @@ def _pairs(dataset: Dataset, columns: Sequence[str], words: TwinWords, candidate
     for candidate in candidates:
         texts += [candidate.texts, candidate.twins]
         new["group"] += [candidate.groups[0], other[candidate.groups[0]]]
-        back = [word for swap in candidate.swaps for word in words.swap(swap.text, swap.replaced).replaced]
+        back = [word for swap in candidate.back for word in swap.replaced]
         new["replaced"] += [back, candidate.replaced]
     new = {name: [each[number] for each in texts] for number, name in enumerate(columns)} | new
     features = Features({name: Value("string") for name in (*columns, "group")})
