@@ -9,7 +9,7 @@ from typing import Any
 
 from mitigate import stats
 from mitigate.cells import CONTROL, Sweep, read_cells
-from mitigate.stats import Interval
+from mitigate.intervals import Interval
 
 # Slopes are reported as the change of the metric per +0.10 of the bias ratio.
 SLOPE_UNIT = 0.10

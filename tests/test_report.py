@@ -9,11 +9,11 @@ import pytest
 from rich.console import Console
 
 from mitigate.analysis import analyse
+from mitigate.intervals import Interval
 from mitigate.report import figure, render, verdict, write_figure, write_html, write_table
 from mitigate.report.figures import _spread
 from mitigate.report.numbers import bounds, decimals, number, p_sentence, p_value, plus_minus, share, with_bounds
 from mitigate.report.tables import curve_table, slope_table, subgroup_tables
-from mitigate.stats import Interval
 from tests.sweeps import EFFECTS, LABELS, RATIOS, sweep
 
 EVIL = "<script>alert('$x$')</script>[bold]&"

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as distributions
 
+from mitigate.intervals import Interval
 from mitigate.stats import (
-    Interval,
     holm,
     inheritance_slope,
     mean_interval,

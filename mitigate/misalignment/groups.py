@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
-from mitigate.stats import LEVEL, Floats, Interval
+from mitigate.intervals import Interval
+from mitigate.stats import LEVEL, Floats
 
 RESAMPLES = 1000
 UNKNOWN = ""

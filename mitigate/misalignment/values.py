@@ -159,14 +159,10 @@ def value_misalignment(
     results = []
     for culture in sorted({answer.culture for answer in answers}):
         own = sorted((a for a in answers if a.culture == culture), key=lambda a: (a.question, a.human, a.augmented))
-        distances = [distance_of(answer) for answer in own]
+        # Durmus et al. 2023, §2.3.
+        distances = [js_distance(np.asarray(a.augmented, float), np.asarray(a.human, float)) for a in own]
         steps = [ordered_distance(answer.human, answer.augmented) for answer in own] if ordered else [math.nan]
         floors = [sampling_floor(answer.human, respondents, seed=seed) for answer in own]
         means = (float(np.mean(each)) for each in (distances, steps, floors))
         results.append(ValueMisalignment(culture, len(own), *means))
     return results
-
-
-def distance_of(answer: Answers) -> float:
-    """Jensen–Shannon distance of one question's answers, base 2 (Durmus et al. 2023, §2.3)."""
-    return js_distance(np.asarray(answer.augmented, dtype=float), np.asarray(answer.human, dtype=float))

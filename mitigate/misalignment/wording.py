@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from mitigate.entries import read_entries
-from mitigate.lexicons import Lexicon, load_lexicon
+from mitigate.lexicons import Lexicon
 
 # Pronouns and titles: the words of the lexicon `gender` that tell of the person rather than of those around.
 PRONOUNS: dict[str, tuple[str, ...]] = {
@@ -42,4 +42,4 @@ def groups_by_words(texts: Iterable[str], words: Mapping[str, Sequence[str] | Le
 
 def _pattern(group: str, words: Sequence[str] | Lexicon) -> re.Pattern[str]:
     lexicon = words if isinstance(words, Lexicon) else Lexicon(group, tuple(words))
-    return re.compile("|".join(entry.pattern for entry in read_entries(load_lexicon(lexicon), str)))
+    return re.compile("|".join(entry.pattern for entry in read_entries(lexicon, str)))

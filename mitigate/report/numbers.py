@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mitigate.analysis import Analysis
-from mitigate.stats import LEVEL, Interval
+from mitigate.intervals import Interval
+from mitigate.stats import LEVEL
 
 ABSENT = "–"
 PERCENT_LEVEL = f"{LEVEL * 100:g}%"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mitigate.analysis import Analysis, Arm
+from mitigate.intervals import Interval
 from mitigate.report.numbers import ABSENT, decimals, p_value, plus_minus, share, with_bounds
 from mitigate.report.verdict import arm_name
-from mitigate.stats import Interval
 
 COLUMNS = ("mitigation", "dose", "quantity", "bias_ratio", "estimate", "low", "high", "n", "p", "p_holm")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from mitigate.analysis import Analysis, Arm, Comparison, Contrast
+from mitigate.intervals import Interval
 from mitigate.report.numbers import (
     PERCENT_LEVEL,
     Decimals,
@@ -17,7 +18,6 @@ from mitigate.report.numbers import (
     share,
     with_bounds,
 )
-from mitigate.stats import Interval
 
 ALPHA = 0.05
 FEW_SEEDS = 5
