@@ -27,13 +27,6 @@ GROUPS = (
 )
 LEXICON = Lexicon("test", ("she", "he", "woman", "Dutch", "French"), groups=GROUPS)
 MODES = ("placeholder", "kind", "swap", "loss", "attention")
-TOKENIZERS = {
-    "byte level": tiny_tokenizers.byte_level_bpe,
-    "metaspace bpe": tiny_tokenizers.metaspace_bpe,
-    "metaspace unigram": tiny_tokenizers.metaspace_unigram,
-    "word piece": tiny_tokenizers.word_piece,
-    "word piece in lower case": lambda: tiny_tokenizers.word_piece(lowercase=True),
-}
 
 
 @pytest.fixture
@@ -187,7 +180,7 @@ class TestRandomWords:
         assert all(ids[:2].tolist() == [SHE, HE] for ids in masked)
         assert {int((ids == MASK).sum()) for ids in masked} == {0, 1, 2}
 
-    @pytest.mark.parametrize("build", TOKENIZERS.values(), ids=TOKENIZERS)
+    @pytest.mark.parametrize("build", tiny_tokenizers.KINDS.values(), ids=tiny_tokenizers.KINDS)
     def test_whole_words(self, build):
         tokenizer = build()
         text = "she hears grandmothers. naïve! café"

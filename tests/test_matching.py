@@ -15,14 +15,7 @@ WORDS = ("he", "she", "her", "woman", "United States", "Guinea", "Guinea-Bissau"
 LEXICON = Lexicon("test", WORDS)
 LEVEL_WORDS = ["he", "She", "her", "shell", "United", "States", "Papua", "New", "Guinea", "Bissau", "(", ")", "-", "'"]
 
-KINDS = {
-    "byte_level_bpe": tiny_tokenizers.byte_level_bpe,
-    "metaspace_bpe": tiny_tokenizers.metaspace_bpe,
-    "metaspace_unigram": tiny_tokenizers.metaspace_unigram,
-    "word_piece": tiny_tokenizers.word_piece,
-    "word_piece_lowercase": lambda: tiny_tokenizers.word_piece(lowercase=True),
-    "word_level": lambda: tiny_tokenizers.word_level(LEVEL_WORDS),
-}
+KINDS = {**tiny_tokenizers.KINDS, "word_level": lambda: tiny_tokenizers.word_level(LEVEL_WORDS)}
 TOKENIZERS = {kind: build() for kind, build in KINDS.items()}
 MATCHERS = {kind: WordMatcher(tokenizer, LEXICON) for kind, tokenizer in TOKENIZERS.items()}
 

@@ -39,11 +39,7 @@ def glued_byte_level():
 
 TOKENIZERS = {
     "byte level, punctuation glued to words": glued_byte_level,
-    "byte level": tiny_tokenizers.byte_level_bpe,
-    "metaspace bpe": tiny_tokenizers.metaspace_bpe,
-    "metaspace unigram": tiny_tokenizers.metaspace_unigram,
-    "word piece": tiny_tokenizers.word_piece,
-    "word piece in lower case": lambda: tiny_tokenizers.word_piece(lowercase=True),
+    **tiny_tokenizers.KINDS,
 }
 PAIRS = Lexicon(
     "pairs",

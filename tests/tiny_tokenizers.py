@@ -110,3 +110,13 @@ def _word_piece(lowercase: bool) -> Tokenizer:
     alphabet = " ".join(letter * 2 for letter in string.ascii_letters)  # every letter first and inside a word
     tokenizer.train_from_iterator([*CORPUS, alphabet], trainer)
     return tokenizer
+
+
+# By kind, what builds a tokenizer of it whose vocabulary suits any English text.
+KINDS = {
+    "byte_level_bpe": byte_level_bpe,
+    "metaspace_bpe": metaspace_bpe,
+    "metaspace_unigram": metaspace_unigram,
+    "word_piece": word_piece,
+    "word_piece_lowercase": lambda: word_piece(lowercase=True),
+}
