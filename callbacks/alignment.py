@@ -21,6 +21,7 @@ from mitigate.callbacks.settings import AlignmentSettings
 from mitigate.callbacks.term import AlignmentTerm
 from mitigate.pooling import Pooling
 from mitigate.provenance import AUGMENTED_COLUMN
+from mitigate.texts import is_encoder_decoder
 from mitigate.warnings import NoEffectWarning
 
 logger = logging.getLogger(__name__)
@@ -256,9 +257,7 @@ def _refuse_unsupported(trainer: Trainer, model: torch.nn.Module) -> None:
         "launch`, or make one GPU visible": trainer.args.n_gpu > 1,
         "DeepSpeed scales an fp16 loss where a callback cannot; use bf16": trainer.is_deepspeed_enabled
         and trainer.args.fp16,
-        "the model is an encoder-decoder, whose rows have two sets of hidden states": getattr(
-            getattr(model, "config", None), "is_encoder_decoder", False
-        ),
+        "the model is an encoder-decoder, whose rows have two sets of hidden states": is_encoder_decoder(model),
     }
     for reason, holds in reasons.items():
         if holds:

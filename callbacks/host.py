@@ -13,6 +13,7 @@ from mitigate.collation import ProvenanceCollator, TextStep
 from mitigate.provenance import MARK, ProvenanceError, ProvenanceSource
 from mitigate.tag_steps import RemoveTags, SilenceTags, WriteTags
 from mitigate.tags import BiasTagTokenizer
+from mitigate.texts import is_encoder_decoder
 
 
 def calling_trainer() -> Trainer:
@@ -98,9 +99,10 @@ def provenance_source(trainer: Trainer, column: str, tag_ids: Collection[int] = 
         `ProvenanceSource`: Column, tags and marks.
     """
     tokenizer: object = trainer.processing_class
+    source = ProvenanceSource(column, frozenset(tag_ids), encoder_decoder=is_encoder_decoder(trainer.model))
     if not isinstance(tokenizer, BiasTagTokenizer):
-        return ProvenanceSource(column, frozenset(tag_ids))
-    return ProvenanceSource(column, frozenset({*tag_ids, *tokenizer.augmented_tag_ids}), marked=tokenizer.hidden)
+        return source
+    return replace(source, tag_ids=source.tag_ids.union(tokenizer.augmented_tag_ids), marked=tokenizer.hidden)
 
 
 def act_on_rows(

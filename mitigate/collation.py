@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
 
 from mitigate.placement import Place, place_sequences
 from mitigate.provenance import ProvenanceSource
+from mitigate.sequences import (
+    EditedRow,
+    EditedSequence,
+    edited_sequences,
+    mismatch,
+    mismatched_part,
+    provenance_of,
+    settle,
+)
 from mitigate.tally import Tally
-from mitigate.texts import Edit, Layout, Row, Text, apply_edits, layout_of, merge_edits, read_texts, write_texts
+from mitigate.texts import Edit, Row, Text, apply_edits, layout_of, merge_edits, read_texts, write_texts
 
 Collator = Callable[[list[Row]], Any]
 
@@ -32,17 +40,6 @@ class TextStep(Protocol):
     def edits(self, texts: Sequence[Text], epoch: int) -> list[list[Edit]]:
         """Return the edits of each text; those of one epoch are always the same."""
         ...
-
-
-@dataclass(frozen=True)
-class _Sequence:
-    """A sequence of the batch: its texts, and the edits that were made in each."""
-
-    texts: list[Text]
-    edits: list[list[Edit]]
-
-    def __len__(self) -> int:
-        return sum(len(text.ids) for text in self.texts)
 
 
 class ProvenanceCollator:
@@ -114,31 +111,40 @@ class ProvenanceCollator:
             ValueError: If the inner collator lays the batch out in a way that is not understood.
         """
         layout = layout_of(rows[0])
+        prepared, edited = self._prepare(rows)
+        sequences = edited_sequences(layout or (), edited)
+        self._count(sequences[: len(rows)])
+        edited_any = any(edits for row in edited for _, edits in row.values())
+        mismatched = mismatch(prepared, edited) if edited_any else []
+        batch = self.collator(prepared)
+        if edited_any or self.emit:
+            places = self._places(batch, sequences)
+            # Those of an encoder-decoder are a text of their own, which is settled already.
+            apart = ("labels",) if self.source.encoder_decoder else ()
+            settle({key: value for key, value in batch.items() if key not in apart}, sequences, places)
+            if self.emit:
+                batch[self.source.column] = provenance_of(batch, sequences, places)
+        if mismatched:
+            part = mismatched_part(batch)
+            settle(part, mismatched, self._places(part, mismatched))
+        return batch
+
+    def _prepare(self, rows: list[Row]) -> tuple[list[Row], list[EditedRow]]:
+        """Edit the rows; return them as the inner collator gets them, and their texts with the edits."""
         texts = [read_texts(row, self.source) for row in rows]
-        edits = self._edits(texts)
         prepared: list[Row] = []
-        edited: list[dict[str, tuple[Text, list[Edit]]]] = []
-        for row, of_row, edits_of_row in zip(rows, texts, edits, strict=True):
+        edited: list[EditedRow] = []
+        for row, of_row, edits_of_row in zip(rows, texts, self._edits(texts), strict=True):
             changed = {field: apply_edits(text, edits_of_row[field]) for field, text in of_row.items()}
             prepared.append(
                 write_texts(row, {field: text for field, (text, _) in changed.items()}, self.source.column)
             )
             edited.append(changed)
-        sequences = _sequences(layout or (), edited)
-        self._count(sequences[: len(rows)])
-        batch = self.collator(prepared)
-        edited_any = any(any(of_text) for sequence in sequences for of_text in sequence.edits)
-        if edited_any or self.emit:
-            places = place_sequences(batch, list(map(len, sequences)), self._truncation)
-            provenance = _provenance(batch, sequences, places)
-            _settle(batch, sequences, places)
-            if self.emit:
-                batch[self.source.column] = provenance
-        return batch
+        return prepared, edited
 
-    @property
-    def _truncation(self) -> str:
-        return getattr(self.collator, "truncation_mode", "keep_start")
+    def _places(self, batch: Mapping[str, Any], sequences: list[EditedSequence]) -> list[Place]:
+        truncation = getattr(self.collator, "truncation_mode", "keep_start")
+        return place_sequences(batch, list(map(len, sequences)), truncation)
 
     def _edits(self, rows: list[dict[str, Text]]) -> list[dict[str, list[Edit]]]:
         texts = [text for row in rows for text in row.values()]
@@ -148,7 +154,7 @@ class ProvenanceCollator:
         merged = iter([merge_edits(of_text) for of_text in zip(*made, strict=True)] or [[] for _ in texts])
         return [{field: next(merged) for field in row} for row in rows]
 
-    def _count(self, sequences: list[_Sequence]) -> None:
+    def _count(self, sequences: list[EditedSequence]) -> None:
         counts = dict.fromkeys(_COUNTED, 0)
         for sequence in sequences:
             for text in sequence.texts:
@@ -157,52 +163,3 @@ class ProvenanceCollator:
                     counts[f"{kind}_rows"] += text.opens
                     counts[f"{kind}_tokens"] += segment.stop - segment.start
         self.tally.add(**counts)
-
-
-def _sequences(layout: Layout, rows: list[dict[str, tuple[Text, list[Edit]]]]) -> list[_Sequence]:
-    return [
-        _Sequence([row[field][0] for field in fields], [row[field][1] for field in fields])
-        for fields in layout
-        for row in rows
-    ]
-
-
-def _provenance(batch: Any, sequences: list[_Sequence], places: list[Place]) -> torch.Tensor:
-    tensor = torch.full(batch["input_ids"].shape, -1)
-    numbers = [0] * len(tensor)
-    for sequence, place in zip(sequences, places, strict=True):
-        offset, in_first = place.offset, len(sequence.texts[0].ids)
-        for segment in sequence.texts[0].segments:
-            # The answer of a preference row belongs to the segment of its prompt.
-            stop = len(sequence) if segment.stop == in_first else segment.stop
-            span = slice(max(offset + segment.start, place.start), min(offset + stop, place.stop))
-            tensor[place.row, span] = 2 * numbers[place.row] + segment.augmented
-            numbers[place.row] += 1
-    return tensor
-
-
-def _settle(batch: Any, sequences: list[_Sequence], places: list[Place]) -> None:
-    """Carry over into the batch what edits say of loss and attention: the inner collator may have made these anew."""
-    shape = batch["input_ids"].shape
-    for sequence, place in zip(sequences, places, strict=True):
-        offset = place.offset
-        for text, edits in zip(sequence.texts, sequence.edits, strict=True):
-            for edit in edits:
-                span = slice(max(offset + edit.start, place.start), min(offset + edit.stop, place.stop))
-                for field, value in (("labels", -100), ("completion_mask", 0)):
-                    tensor = batch.get(field)
-                    a_token = tensor is not None and not tensor.is_floating_point() and tensor.shape == shape
-                    if a_token and not edit.in_loss:
-                        tensor[place.row, span] = value
-                if not edit.attended:
-                    _hide(batch, place.row, span)
-            offset += len(text.ids)
-
-
-def _hide(batch: Any, row: int, span: slice) -> None:
-    if "attention_mask" not in batch:
-        raise ValueError(
-            "Masking by `mode='attention'` needs batches with an `attention_mask`, and padding-free ones (as packing "
-            "makes them) have none: choose another mode, such as 'placeholder'."
-        )
-    batch["attention_mask"][row, span] = 0

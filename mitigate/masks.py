@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
 
@@ -13,6 +14,7 @@ from mitigate.mask_steps import MaskSensitiveWords
 from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceSource
 from mitigate.tag_steps import RemoveTags, SilenceTags
 from mitigate.tags import BiasTagTokenizer
+from mitigate.texts import is_encoder_decoder
 
 __all__ = ["BiasMaskCollator", "MaskConfig", "MaskSensitiveWords"]
 
@@ -106,11 +108,12 @@ class BiasMaskCollator(ProvenanceCollator):
         step = MaskSensitiveWords(tokenizer, MaskConfig(lexicon, mode, probability, random_words, mask_token, seed))
         inner = collator or DataCollatorForLanguageModeling(tokenizer, mlm=False)
         known: object = tokenizer
+        apart = is_encoder_decoder(getattr(inner, "model", None))
+        source = ProvenanceSource(column, frozenset(tag_ids), encoder_decoder=apart)
+        tags: RemoveTags | SilenceTags = SilenceTags(tag_ids)
         if isinstance(known, BiasTagTokenizer):
-            source = ProvenanceSource(column, frozenset({*tag_ids, *known.augmented_tag_ids}), marked=known.hidden)
+            source = replace(source, tag_ids=source.tag_ids.union(known.augmented_tag_ids), marked=known.hidden)
             tags = (RemoveTags if known.hidden else SilenceTags)({*tag_ids, *known.tag_ids})
-        else:
-            source, tags = ProvenanceSource(column, frozenset(tag_ids)), SilenceTags(tag_ids)
         super().__init__(inner, source, steps=[step, tags])
 
     @property

@@ -55,11 +55,14 @@ class ProvenanceSource:
             Token ids that mark augmented text.
         marked (`bool`, *optional*, defaults to `False`):
             Whether the token ids of augmented rows bear hidden marks.
+        encoder_decoder (`bool`, *optional*, defaults to `False`):
+            Whether the rows are those of an encoder-decoder, whose `labels` are a text of their own.
     """
 
     column: str = AUGMENTED_COLUMN
     tag_ids: frozenset[int] = frozenset()
     marked: bool = False
+    encoder_decoder: bool = False
 
     def segments(self, row: Mapping[str, Any], ids: Sequence[int]) -> list[Segment]:
         """

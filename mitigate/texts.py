@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, groupby, pairwise
 from typing import Any, NamedTuple
 
 from mitigate.provenance import MARK, ProvenanceSource, Segment
@@ -97,6 +98,20 @@ def layout_of(columns: Collection[str]) -> Layout | None:
     return next((layout for layout in _LAYOUTS if all(set(fields) <= set(columns) for fields in layout)), None)
 
 
+def is_encoder_decoder(model: object) -> bool:
+    """
+    Tell whether a model's rows have two texts, one to read and one to write.
+
+    Args:
+        model:
+            A transformers model, a PEFT model around one, or anything else.
+
+    Returns:
+        `bool`: Whether its configuration says so.
+    """
+    return bool(getattr(getattr(model, "config", None), "is_encoder_decoder", False))
+
+
 def read_texts(row: Row, source: ProvenanceSource) -> dict[str, Text]:
     """
     Take the texts out of a row.
@@ -112,7 +127,7 @@ def read_texts(row: Row, source: ProvenanceSource) -> dict[str, Text]:
 
     Raises:
         ProvenanceError: If nothing tells.
-        ValueError: If there are no token ids.
+        ValueError: If there are no token ids, or if an encoder-decoder's row is read as another.
     """
     layout = layout_of(row)
     if layout is None:
@@ -126,20 +141,39 @@ def read_texts(row: Row, source: ProvenanceSource) -> dict[str, Text]:
     for field in dict.fromkeys(field for fields in layout for field in fields):
         ids: list[int] = row[field]
         segments = source.segments(row, ids)
-        aligned = _aligned(row, len(ids)) if field == "input_ids" else {}
+        aligned = _aligned(row, len(ids), source) if field == "input_ids" else {}
         if source.marked:
             ids = _unmark(ids)
             aligned = {key: _unmark(values) if key == "labels" else values for key, values in aligned.items()}
         texts[field] = Text(field, ids, segments, field in openings, aligned)
+    if source.encoder_decoder and "labels" in row:
+        texts["labels"] = _target(row["labels"], texts["input_ids"].segments[0].augmented)
     return texts
+
+
+def _target(labels: list[int], augmented: bool) -> Text:
+    """Give the text that an encoder-decoder writes; labels that do not count are no part of any row."""
+    runs = [(counts, len(list(run))) for counts, run in groupby(label != -100 for label in labels)]
+    bounds = pairwise(accumulate((length for _, length in runs), initial=0))
+    segments = [
+        Segment(start, stop, augmented and counts) for (start, stop), (counts, _) in zip(bounds, runs, strict=True)
+    ]
+    return Text("labels", labels, segments, False, {})
 
 
 def _unmark(ids: list[int]) -> list[int]:
     return [token_id - MARK if token_id >= MARK else token_id for token_id in ids]
 
 
-def _aligned(row: Mapping[str, Any], length: int) -> dict[str, list[int]]:
-    values = {key: row[key] for key in _TOKEN_FIELDS if key in row}
+def _aligned(row: Mapping[str, Any], length: int, source: ProvenanceSource) -> dict[str, list[int]]:
+    apart = ("labels",) if source.encoder_decoder else ()
+    values = {key: row[key] for key in _TOKEN_FIELDS if key in row and key not in apart}
+    labels = values.get("labels")
+    if isinstance(labels, list) and len(labels) != length and any(isinstance(x, int) and x > 1 for x in labels):
+        raise ValueError(
+            f"A row has {length} `input_ids` and {len(labels)} `labels`, as those of encoder-decoders have: use the "
+            "callback, or a collator that knows the model, `DataCollatorForSeq2Seq(tokenizer, model=model)`."
+        )
     # The labels of a classifier are no list, or one of another length or type.
     return {
         key: value
@@ -220,7 +254,7 @@ def apply_edits(text: Text, edits: Sequence[Edit]) -> tuple[Text, list[Edit]]:
         place = len(new[text.field])
         moved.append(edit._replace(start=place, stop=place + len(edit.ids)))
         for key, values in fields.items():
-            new[key] += list(edit.ids) if key == text.field else _filled(key, values, start, stop, edit)
+            new[key] += _written(text, edit) if key == text.field else _filled(key, values, start, stop, edit)
         growth = len(edit.ids) - (stop - start)
         # What is put in at a boundary belongs to the segment that begins there, and at the end to the last one.
         stops = [
@@ -239,6 +273,11 @@ def apply_edits(text: Text, edits: Sequence[Edit]) -> tuple[Text, list[Edit]]:
     if "position_ids" in new:
         new["position_ids"] = [place for segment in segments for place in range(segment.stop - segment.start)]
     return replace(text, ids=ids, segments=segments, aligned=new), moved
+
+
+def _written(text: Text, edit: Edit) -> list[int]:
+    # A decoder is given its own labels, moved: what does not count among them, it does not see either.
+    return [-100] * len(edit.ids) if text.field == "labels" and not edit.in_loss else list(edit.ids)
 
 
 def _filled(key: str, values: list[int], start: int, stop: int, edit: Edit) -> list[int]:
