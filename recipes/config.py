@@ -7,7 +7,7 @@ import difflib
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -110,19 +110,43 @@ def parse_config(arguments: list[str]) -> SweepConfig:
     Raises:
         ConfigError: If a key does not exist or a value cannot be; the message lists everything that is wrong.
     """
-    parser = _Parser(cast(Any, PARTS), description=sys.modules[__name__].__doc__, allow_abbrev=False)
-    parser.add_argument("--config", help="YAML file with any of these fields.")
-    known = [option.name for part in PARTS for option in dataclasses.fields(part)]
-    path = parser.parse_known_args(arguments)[0].config
-    written, problems = _read_yaml(path, known) if path else ([], [])
-    # What comes later on the command line wins, so the file goes first.
-    *parsed, _, unknown = parser.parse_args_into_dataclasses([*written, *arguments], return_remaining_strings=True)
-    problems += [_unknown_word(word, known) for word in unknown]
+    parsed, problems = read_arguments(PARTS, arguments, sys.modules[__name__].__doc__)
     config = SweepConfig(*parsed)
     problems += check_config(config)
     if problems:
         raise ConfigError("\n".join(problems))
     return config
+
+
+def read_arguments(
+    parts: Sequence[type], arguments: list[str], description: str | None
+) -> tuple[list[Any], list[str]]:
+    """
+    Read dataclasses from `--config FILE` and overrides on the command line, which come later and win.
+
+    Args:
+        parts (`Sequence[type]`):
+            Dataclasses, whose fields are the keys.
+        arguments (`list[str]`):
+            Command line without the program's name.
+        description (`str`, *optional*):
+            What `--help` says of the program.
+
+    Returns:
+        `tuple[list, list[str]]`: An instance of each part, and one sentence for each key that does not exist or value
+        of the wrong shape.
+
+    Raises:
+        ConfigError: If the file cannot be read, or a value is of the wrong type.
+    """
+    parser = _Parser(cast(Any, parts), description=description, allow_abbrev=False)
+    parser.add_argument("--config", help="YAML file with any of these fields.")
+    known = [option.name for part in parts for option in dataclasses.fields(part)]
+    path = parser.parse_known_args(arguments)[0].config
+    written, problems = _read_yaml(path, parts) if path else ([], [])
+    # What comes later on the command line wins, so the file goes first.
+    *parsed, _, unknown = parser.parse_args_into_dataclasses([*written, *arguments], return_remaining_strings=True)
+    return list(parsed), problems + [_unknown_word(word, known) for word in unknown]
 
 
 def check_config(config: SweepConfig) -> list[str]:
@@ -145,7 +169,7 @@ class _Parser(HfArgumentParser):
         raise ConfigError(message)
 
 
-def _read_yaml(path: str, known: list[str]) -> tuple[list[str], list[str]]:
+def _read_yaml(path: str, parts: Sequence[type]) -> tuple[list[str], list[str]]:
     """Write a file as command-line arguments, which are then checked like those; also tell what cannot be."""
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -153,7 +177,8 @@ def _read_yaml(path: str, known: list[str]) -> tuple[list[str], list[str]]:
         raise ConfigError(f"`--config`: {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"`--config`: {path} must hold `key: value` lines, got a {type(content).__name__}.")
-    options = [option for part in PARTS for option in dataclasses.fields(part)]
+    options = [option for part in parts for option in dataclasses.fields(part)]
+    known = [option.name for option in options]
     lists = {option.name for option in options if option.default_factory is not dataclasses.MISSING}
     words: list[str] = []
     problems: list[str] = []

@@ -49,16 +49,16 @@ class Table:
         real, augmented = self._training_files()
         self.real = self._prepare(real, "real")
         self.augmented = self._prepare(augmented, "augmented")
-        self.test = self._prepare(_load(data.test_file, "test_file"), "test")
+        self.test = self._prepare(load_rows(_named(data.test_file), "test_file"), "test")
         problems = list(self._problems_of_groups() if not self._opinions else ())
         if problems:
             raise ConfigError("\n".join(problems))
 
     def _training_files(self) -> tuple[Dataset, Dataset]:
         data = self._data
-        rows = _load(data.real_file, "real_file")
+        rows = load_rows(_named(data.real_file), "real_file")
         if data.augmented_file is not None:
-            return rows, _load(data.augmented_file, "augmented_file")
+            return rows, load_rows(data.augmented_file, "augmented_file")
         column = data.augmented_column
         if column not in rows.column_names:
             raise ConfigError(
@@ -156,8 +156,27 @@ def _opinion(options: Any, shares: Any) -> dict[str, Any]:
     return {"candidates": [f" {option}" for option in options], "distribution": values.tolist()}
 
 
-def _load(source: str | None, field_name: str) -> Dataset:
+def _named(source: str | None) -> str:
     assert source is not None  # checked with the configuration
+    return source
+
+
+def load_rows(source: str, field_name: str) -> Dataset:
+    """
+    Read a CSV or JSONL file, or a data set of the Hub.
+
+    Args:
+        source (`str`):
+            Path or id. Of a data set of the Hub the split `train` is read, or `test` for `test_file`.
+        field_name (`str`):
+            The key that named it, for errors.
+
+    Returns:
+        `Dataset`: The rows, at least one.
+
+    Raises:
+        ConfigError: If it is not there, cannot be read, is not UTF-8, or has no rows.
+    """
     suffix = Path(source).suffix
     # Without its defaults, the reader would take the text "None" or "NA" for a missing value.
     kinds: dict[str, tuple[str, dict[str, Any]]] = {
@@ -165,8 +184,8 @@ def _load(source: str | None, field_name: str) -> Dataset:
         ".jsonl": ("json", {}),
         ".json": ("json", {}),
     }
-    if suffix in kinds and not Path(source).is_file():
-        raise ConfigError(f"`{field_name}`: there is no file {source}.")
+    if suffix in kinds:
+        _check_file(Path(source), field_name)
     try:
         if suffix in kinds:
             kind, options = kinds[suffix]
@@ -174,7 +193,24 @@ def _load(source: str | None, field_name: str) -> Dataset:
         else:
             rows = load_dataset(source, split="test" if field_name == "test_file" else "train")
     except (OSError, ValueError, DatasetsError) as error:
-        raise ConfigError(f"`{field_name}`: {source} cannot be read: {error}") from error
+        raise ConfigError(f"`{field_name}`: {source} cannot be read: {error.__cause__ or error}") from error
     if len(rows) == 0:
         raise ConfigError(f"`{field_name}`: {source} has no rows.")
     return rows
+
+
+def _check_file(path: Path, field_name: str) -> None:
+    # The reader of JSON replaces bytes that are not UTF-8 without a word, and falls over an empty file.
+    if not path.is_file():
+        raise ConfigError(f"`{field_name}`: there is no file {path}.")
+    number = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise ConfigError(
+                    f"`{field_name}`: line {number} of {path} is not UTF-8. Save it as UTF-8."
+                ) from error
+    if number == 0:
+        raise ConfigError(f"`{field_name}`: {path} has no rows.")
