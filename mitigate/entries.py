@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mitigate.lexicons import Lexicon
-from mitigate.word_hashes import fold
+from mitigate.word_hashes import IDEOGRAPH, IDEOGRAPHS, fold
 
-WORD = re.compile(r"[^\W_]+")
+_LETTER = rf"[^\W_{IDEOGRAPHS}]"
+# A run of letters and digits, or an ideograph.
+WORD = re.compile(rf"[{IDEOGRAPHS}]|{_LETTER}+")
 
 
 @dataclass(frozen=True)
@@ -25,15 +27,18 @@ class Entry:
             How it is written in text.
         any_case (`bool`):
             Whether its letters may be in either case.
+        is_exception (`bool`, *optional*, defaults to `False`):
+            Whether it is no entry but a word that is left alone, though it holds one.
     """
 
     name: str
     form: str
     any_case: bool
+    is_exception: bool = False
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """Its runs of letters and digits, in one case."""
+        """Its words, in one case."""
         return tuple(map(fold, WORD.findall(self.form)))
 
     @property
@@ -56,7 +61,9 @@ class Entry:
     @property
     def pattern(self) -> str:
         """A regular expression that finds it as whole words."""
-        return rf"(?<![^\W_]){_spell(self.form, _either_case if self.any_case else re.escape)}(?![^\W_])"
+        before = "" if IDEOGRAPH.match(self.form[0]) else f"(?<!{_LETTER})"
+        after = "" if IDEOGRAPH.match(self.form[-1]) else f"(?!{_LETTER})"
+        return before + _spell(self.form, _either_case if self.any_case else re.escape) + after
 
     @cached_property
     def regex(self) -> re.Pattern[str]:
@@ -75,23 +82,34 @@ def read_entries(lexicon: Lexicon, normalize: Callable[[str], str]) -> list[Entr
             What the tokenizer does to text before it cuts it.
 
     Returns:
-        `list[Entry]`: The entries, longer ones first, and of equally long ones those that are exact in case.
+        `list[Entry]`: The entries and exceptions, longer ones first, and of equally long ones those that are exact in
+            case.
 
     Raises:
         ValueError: If no entry is left.
     """
-    lower_cases = normalize("A") == "a"
-    entries: list[Entry] = []
-    for word in lexicon.words:
-        if word == word.lower():
-            entries.append(Entry(word, normalize(word), any_case=True))
-        elif not (lower_cases and word.isupper()):
-            forms = dict.fromkeys((normalize(word), normalize(word.upper())))
-            entries.extend(Entry(word, form, any_case=False) for form in forms)
-    entries = [entry for entry in entries if entry.form]
-    if not entries:
+    exact, exceptions = set(lexicon.exact), set(lexicon.exceptions)
+    entries = [
+        Entry(word, form, any_case, word in exceptions)
+        for word in (*lexicon.words, *lexicon.exceptions)
+        for form, any_case in _forms(word, word in exact, normalize)
+        if form
+    ]
+    if all(entry.is_exception for entry in entries):
         raise ValueError(f"No entry of lexicon '{lexicon.name}' is left after the tokenizer's normalizer.")
     return sorted(entries, key=lambda entry: (-len(entry.form), entry.any_case))
+
+
+def _forms(word: str, exact: bool, normalize: Callable[[str], str]) -> list[tuple[str, bool]]:
+    """Give the ways to write an entry, and whether each may be in any case."""
+    lower_cases = normalize("A") == "a"
+    if lower_cases and (exact or word.isupper()):  # nothing is left of what would tell it from another word
+        return []
+    if exact:
+        return [(normalize(word), False)]
+    if word == word.lower():
+        return [(normalize(word), True)]
+    return [(form, False) for form in dict.fromkeys((normalize(word), normalize(word.upper())))]
 
 
 def _spell(text: str, letter: Callable[[str], str]) -> str:

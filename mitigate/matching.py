@@ -14,7 +14,7 @@ from mitigate.entries import read_entries
 from mitigate.entry_table import EntryTable
 from mitigate.lexicons import Lexicon
 from mitigate.token_texts import BOUNDARY, normalizer_of, token_texts
-from mitigate.word_hashes import Flags, Integers, character_units, code_points, is_split, text_units
+from mitigate.word_hashes import IDEOGRAPH, Flags, Integers, character_units, code_points, is_split, text_units
 
 
 class Match(NamedTuple):
@@ -44,14 +44,16 @@ class WordMatcher:
     result, so a word is found however it is cut into tokens. The rules:
 
     - Whole words only: *she* is not found in *shell*. A word ends at anything that is no letter or digit: *she's*,
-      *she-wolf* and *_she_* hold *she*.
-    - An entry in lower case is found in any case; one with a capital only as it is written or all in capitals.
+      *she-wolf* and *_she_* hold *she*. Each Chinese character is a word: 美国 is found in 去美国人家.
+    - An entry in lower case is found in any case; one with a capital only as it is written or all in capitals; one of
+      the lexicon's `exact` only as it is written.
     - An entry of several words is found across any white space, and with or without white space around the punctuation
       in it. `'` stands for `’` as well.
-    - Where entries overlap, the longer one is found (*Papua New Guinea*, not *Guinea*).
+    - Where entries overlap, the one that starts first is found, and of these the longest (*Papua New Guinea*, not
+      *Guinea*). The lexicon's `exceptions` take part in this, and are left alone: 他 is not found in 其他.
     - A special token ends a word and is never part of one.
     - Entries go through the tokenizer's own normalizer first. If that puts text in lower case, an entry with a capital
-      is found in any case, and entries all in capitals (*US*) are left out, since the tokens of *us* are the same.
+      is found in any case; those all in capitals (*US*) and exact ones are left out: the tokens of *us* are the same.
 
     Words are looked up by a hash that is put together from those of their tokens, for the whole batch at once; what
     has the hash of an entry is then compared as text. So the time hardly depends on the length of the lexicon.
@@ -78,10 +80,10 @@ class WordMatcher:
     [(' she', 'she')]
     ```
 
-    Limits: a token that stands for an unknown word is a special token here, so what it hides is not found. Scripts
-    that write no space between words (Chinese, Japanese, Thai) have no whole words in this sense, and hardly anything
-    is found in them. Rows with a token that holds a part of a character, or several words, take about three times as
-    long; so do all rows where an entry starts with anything but a letter or digit.
+    Limits: a token that stands for an unknown word is a special token here, so what it hides is not found. Other
+    scripts that write no space between words (kana, Thai) have no whole words in this sense, and hardly anything is
+    found in them. Rows with a token that holds a part of a character, or several words, as most of those in Chinese,
+    take about three times as long; so do all rows where an entry starts with anything but a letter or digit.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> None:
@@ -91,7 +93,12 @@ class WordMatcher:
         # The last is for ids that the tokenizer does not know.
         self._texts = [*token_texts(tokenizer), BOUNDARY]
         self._sizes = np.array([len(_encode(text)) for text in self._texts])
-        self._units, self._is_no_unit = text_units(self._texts, self._entries.powers)
+        texts = self._texts
+        if not any(IDEOGRAPH.search(word) for word in (*lexicon.words, *lexicon.exceptions)):
+            # Then it does not matter which ideographs a token holds, only that other words end there.
+            texts = [IDEOGRAPH.sub(" ", text) for text in texts]
+        self._units, self._is_no_unit = text_units(texts, self._entries.powers)
+        self._exceptions = frozenset(lexicon.exceptions)
 
     def find(self, ids: Sequence[int]) -> list[Match]:
         """
@@ -153,6 +160,8 @@ class WordMatcher:
         found = self._entries.find(self._units.take(ids), bounds, read)
         if (found.starts[1:] < found.stops[:-1]).any():
             found = found.where(_first_of_overlapping(found.words, found.next_words))
+        if self._exceptions:
+            found = found.where(np.array([entry not in self._exceptions for entry in found.entries], bool))
         return _by_row(found.rows, found.starts, found.stops, found.entries, bounds)
 
     def _find_in_characters(self, ids: Integers, bounds: Integers) -> list[list[Match]]:
@@ -187,6 +196,7 @@ class WordMatcher:
         hits.sort()
         starts, stops = (np.array([hit[i] for hit in hits], np.int64) for i in (0, 1))
         keep = _first_of_overlapping(starts, stops)
+        keep &= np.array([hit[2] not in self._exceptions for hit in hits], bool)
         return starts[keep], stops[keep], [hit[2] for hit, kept in zip(hits, keep.tolist(), strict=True) if kept]
 
 

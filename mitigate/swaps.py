@@ -14,7 +14,7 @@ from mitigate.lexicons import Lexicon
 from mitigate.recent import Recent
 from mitigate.token_spans import TokenReader
 from mitigate.token_texts import normalizer_of
-from mitigate.word_hashes import fold
+from mitigate.word_hashes import IDEOGRAPH, fold
 
 # What is put before a text so that the tokenizer does not take it for the beginning of one. Which of them keeps to
 # itself depends on how it cuts text; the result is checked.
@@ -113,17 +113,24 @@ class WordSwapper:
 
     def _words(self, text: str, start: int, stop: int) -> list[tuple[int, int, str]]:
         """Find the entries within a span of characters: start, stop and entry."""
-        firsts = {"", *map(fold, WORD.findall(text[start:stop]))}
+        # A word of ideographs may reach over the tokens of the span, which alone do not tell what is one.
+        begin, end = start, stop
+        while begin > 0 and IDEOGRAPH.match(text[begin - 1]):
+            begin -= 1
+        while end < len(text) and IDEOGRAPH.match(text[end]):
+            end += 1
+        firsts = {"", *map(fold, WORD.findall(text[begin:end]))}
         candidates = [entry for first in firsts for entry in self._entries.get(first, ())]
         words: list[tuple[int, int, str]] = []
-        while start < stop:
+        while begin < end:
             # With the character after the span, which tells whether a word ends there.
-            found = [(entry.regex.search(text, start, stop + 1), rank, entry.name) for rank, entry in candidates]
-            hits = [(hit.start(), rank, hit.end(), name) for hit, rank, name in found if hit and hit.end() <= stop]
+            found = [(entry.regex.search(text, begin, end + 1), rank, entry) for rank, entry in candidates]
+            hits = [(hit.start(), rank, hit.end(), entry) for hit, rank, entry in found if hit and hit.end() <= end]
             if not hits:
                 break
-            first, _, start, name = min(hits)
-            words.append((first, start, name))
+            first, _, begin, entry = min(hits, key=lambda hit: hit[:2])
+            if start <= first and begin <= stop and not entry.is_exception:
+                words.append((first, begin, entry.name))
         return words
 
     def _others(self, name: str, generator: random.Random) -> Iterator[str]:

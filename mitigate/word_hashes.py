@@ -4,11 +4,13 @@ Cut text into words, and hash the words, for whole batches at once.
 Text is a sequence of *units*: tokens or single characters, of which none holds letters of two words. A word is a run
 of letters and digits, over as many units as it takes. Its hash is the polynomial `Σ v(cⱼ)·Bʲ mod 2⁶⁴` over its
 characters (Karp and Rabin, 1987), which can be put together from the hashes of its pieces, so it does not depend on
-how the word is cut; `v` is the same for a letter in either case.
+how the word is cut; `v` is the same for a letter in either case. Each ideograph is a word: Chinese writes no space
+between words, and puts words of other scripts right beside its own.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +20,15 @@ Integers = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
 
+# The script Han as a class of characters: the blocks of ideographs, and two signs that stand for one.
+IDEOGRAPHS = "々〇\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+IDEOGRAPH = re.compile(f"[{IDEOGRAPHS}]")
+
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _CODE_POINTS = 0x110000
 # By code point, filled in as characters are met: 0 is what ends a word.
 _values = np.zeros(_CODE_POINTS, np.uint64)
+_stands_alone = np.zeros(_CODE_POINTS, np.bool_)
 _known = np.zeros(_CODE_POINTS, np.bool_)
 
 
@@ -30,8 +37,8 @@ class Units(NamedTuple):
     Pieces of text, as arrays of one length.
 
     Attributes:
-        leads (bool): Whether the unit begins with a character that ends a word.
-        trails (bool): Whether the unit ends with a character that ends a word.
+        leads (bool): Whether a word ends where the unit begins.
+        trails (bool): Whether a word ends where the unit ends.
         lengths (int64): Number of its letters and digits.
         hashes (uint64): Hash of its letters and digits.
     """
@@ -110,10 +117,12 @@ def character_units(points: npt.NDArray[np.uint32]) -> Units:
         character = chr(point)
         # One bit is always set: 0 is for what ends a word.
         _values[point] = _mix(ord(_fold_character(character))) | 1 if character.isalnum() else 0
+        _stands_alone[point] = IDEOGRAPH.match(character) is not None
         _known[point] = True
     values = _values[points]
-    ends = values == 0
-    return Units(ends, ends, (~ends).astype(np.int64), values)
+    letters = values != 0
+    ends = ~letters | _stands_alone[points]
+    return Units(ends, ends, letters.astype(np.int64), values)
 
 
 def code_points(text: str) -> npt.NDArray[np.uint32]:

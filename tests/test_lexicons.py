@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import mitigate.lexicons
-from mitigate.lexicons import Group, Lexicon, available_lexicons, load_lexicon
+from mitigate.lexicons import Group, Lexicon, Members, available_lexicons, load_lexicon
 from mitigate.lexicons.files import read_word_list
 from mitigate.matching import WordMatcher
 from tests import tiny_tokenizers
@@ -192,6 +192,30 @@ class TestOwnLexicon:
         assert lexicon.alternatives("doctor") == ("nurse",)
         assert lexicon.alternatives("ward") == ("doctor", "clinic")
 
+    def test_members_tell_of_whom_an_entry_tells(self):
+        members = (Members("female", ("Mary", "Fatima")), Members("Arab", ("Fatima", "Ali")))
+        lexicon = Lexicon("names", ("Fatima", "Mary", "Ali", "Kim"), members=members)
+        assert [lexicon.people(name) for name in lexicon.words] == [("female", "Arab"), ("female",), ("Arab",), ()]
+        assert lexicon.words_of("female") == ("Fatima", "Mary")
+        assert lexicon.words_of("female", "Arab") == ("Fatima",)
+        with pytest.raises(ValueError, match=r"Lexicon 'names' tells of no people 'male', only of: female, Arab\."):
+            lexicon.words_of("male")
+        with pytest.raises(ValueError, match=r"Lexicon 'jobs' tells of no people 'male', only of: none\."):
+            Lexicon("jobs", ("nurse",)).words_of("male")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"exceptions": ("she",)}, "Lexicon 'mine': 'she' is an entry and an exception. Take one of them out."),
+            ({"exceptions": (" ",)}, "Lexicon 'mine' has a blank entry. Take it out."),
+            ({"exact": ("She",)}, "Lexicon 'mine': `exact` holds 'She', no entry. Spell it as in `words`."),
+            ({"members": (Members("f", ("her",)),)}, "Lexicon 'mine': `members` holds 'her', no entry."),
+        ],
+    )
+    def test_what_contradicts_the_entries_is_refused(self, options, message):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            Lexicon("mine", ("she",), **options)
+
     def test_an_entry_in_no_group_is_refused(self):
         with pytest.raises(ValueError, match=r"Lexicon 'mine': entry 'ward' is in none of `groups`"):
             Lexicon("mine", ("nurse", "ward"), groups=(Group("job", "", ("nurse",)),))
@@ -269,6 +293,31 @@ class TestFile:
         with pytest.raises(ValueError, match=r"`# alternatives:` must be 'none' or left out, got 'some'\."):
             load_lexicon(write(tmp_path, "# alternatives: some\nuncle\n"))
 
+    def test_entries_in_quotes_are_exact(self, tmp_path):
+        lexicon = load_lexicon(write(tmp_path, '"Ms"\nmrs | "Miss" | (Mr)\n## name: * *s\n"Mark"\n'))
+        assert lexicon.words == ("Ms", "mrs", "Miss", "Mark", "Marks")
+        assert lexicon.exact == ("Ms", "Miss", "Mark", "Marks")
+        assert lexicon.alternatives("mrs") == ("Miss", "Mr")
+
+    def test_exceptions(self, tmp_path):
+        lexicon = load_lexicon(write(tmp_path, "White\n## exceptions\nWhite House\n## exceptions: New-*\nWhite\n"))
+        assert (lexicon.words, lexicon.exceptions) == (("White",), ("White House", "New-White"))
+        assert [group.form for group in lexicon.groups] == [""]
+
+    def test_people(self, tmp_path):
+        text = "## name [female, Arab]\nFatima\n## name [male]\nPaul\n## noun [female | male]: * *s\ngirl | (boy)\n"
+        lexicon = load_lexicon(write(tmp_path, text))
+        people = {"female": ("Fatima", "girl", "girls"), "Arab": ("Fatima",), "male": ("Paul",)}
+        assert {each.people: each.words for each in lexicon.members} == people
+        assert lexicon.alternatives("Fatima") == ("Paul",)
+        assert lexicon.alternatives("girls") == ("boys",)
+        assert [group.form for group in lexicon.groups] == ["name", "noun", "noun"]
+
+    def test_people_that_do_not_fit_the_line_are_refused(self, tmp_path):
+        message = "section 'noun': the line 'mr | mrs | Ms' has 3 words, and the head of the section names people"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            load_lexicon(write(tmp_path, "## noun [male | female]\nmr | mrs | Ms\n"))
+
     def test_an_empty_one_is_refused(self, tmp_path):
         with pytest.raises(ValueError, match="Lexicon 'mine' is empty"):
             load_lexicon(write(tmp_path, "# nothing\n"))
@@ -299,6 +348,18 @@ class TestUnion:
         assert united.alternatives("she") == ("he",)
         assert united.alternatives("nurse") == ("pilot",)
         assert united.alternatives("Dutch") == load_lexicon("nationality").alternatives("Dutch")
+
+    def test_an_entry_of_several_parts_is_exact_if_it_is_in_the_first(self):
+        exact, loose = Lexicon("a", ("Ms", "Will"), exact=("Ms", "Will")), Lexicon("b", ("Ms", "May"), exact=("May",))
+        assert load_lexicon([exact, loose]).exact == ("Ms", "Will", "May")
+        assert load_lexicon([loose, exact]).exact == ("May", "Will")
+
+    def test_exceptions_and_people_are_united_and_an_entry_is_no_exception(self):
+        first = Lexicon("a", ("White",), exceptions=("White House", "White Sea"), members=(Members("w", ("White",)),))
+        second = Lexicon("b", ("White House", "white"), members=(Members("w", ("white",)),))
+        united = load_lexicon([first, second])
+        assert united.exceptions == ("White Sea",)
+        assert united.words_of("w") == ("White", "white")
 
     def test_an_iterator_of_words(self):
         assert load_lexicon(word.lower() for word in ("She", "HE")) == Lexicon("words", ("she", "he"))

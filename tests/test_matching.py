@@ -20,12 +20,17 @@ TOKENIZERS = {kind: build() for kind, build in KINDS.items()}
 MATCHERS = {kind: WordMatcher(tokenizer, LEXICON) for kind, tokenizer in TOKENIZERS.items()}
 
 
+def is_letter(character):
+    """A Chinese character is a word, and no letter of one."""
+    return character.isalnum() and character not in "你好"
+
+
 def words_in_plain_text(text, words, any_case=False):
     """Positions of the words, found slowly: at each position try each word, the longest first."""
     found, position = [], 0
     while position < len(text):
         after = None
-        if position == 0 or not text[position - 1].isalnum():
+        if position == 0 or not is_letter(text[position - 1]):
             after = _longest(text, position, words, any_case)
         if after is None:
             position += 1
@@ -42,7 +47,7 @@ def _longest(text, position, words, any_case):
         flags = re.IGNORECASE if any_case or word == word.lower() else 0
         for form in forms:
             match = re.compile(re.escape(form).replace("\\ ", r"\s+"), flags).match(text, position)
-            if match and not text[match.end() : match.end() + 1].isalnum():
+            if match and not any(map(is_letter, text[match.end() : match.end() + 1])):
                 ends.append(match.end())
     return max(ends, default=None)
 
@@ -178,6 +183,46 @@ def test_tells_which_entry_it_found(text, words, expected):
     assert [match.entry for match in matches] == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Ms MS ms Ms. mS", ["Ms", "Ms"]),
+        ("mark Mark MARK Mark's Marks", ["Mark", "Mark"]),
+        ("us US Us U S", ["US"]),
+        ("May may MAY", ["may"]),
+    ],
+)
+def test_exact_entries_are_found_as_they_are_written(text, found):
+    tokenizer = TOKENIZERS["byte_level_bpe"]
+    words = ("Ms", "Mark", "US", "may")
+    matcher = WordMatcher(tokenizer, Lexicon("test", words, exact=words))
+    assert [match.entry for match in matcher.find(tokenizer(text).input_ids)] == found
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.text(st.sampled_from("msMSéÉß"), min_size=1, max_size=4))
+def test_an_exact_entry_is_found_in_no_other_case(data, word):
+    tokenizer = TOKENIZERS["byte_level_bpe"]
+    other = "".join(data.draw(st.sampled_from([c, c.lower(), c.upper()])) for c in word)
+    matcher = WordMatcher(tokenizer, Lexicon("test", (word,), exact=(word,)))
+    assert bool(matcher.find(tokenizer(f"x {other}-x").input_ids)) == (other == word)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("White White House WHITE HOUSE white house", ["White"]),
+        ("the Old White House White", ["White"]),
+        ("White Houses, White  House", ["White"]),
+    ],
+)
+def test_exceptions_are_left_alone(text, found):
+    tokenizer = TOKENIZERS["byte_level_bpe"]
+    lexicon = Lexicon("test", ("White",), exceptions=("White House", "Old White"))
+    matches = WordMatcher(tokenizer, lexicon).find(tokenizer(text).input_ids)
+    assert [match.entry for match in matches] == found
+
+
 def test_of_the_words_in_a_token_the_first_is_told():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=_one_token_for("her/she"))
     assert WordMatcher(tokenizer, Lexicon("test", ("she", "her"))).find([0]) == [(0, 1, "her")]
@@ -259,6 +304,9 @@ def test_added_tokens_that_are_not_special_are_text(kind):
 def test_a_lower_casing_tokenizer_finds_names_in_any_case_but_no_acronyms():
     tokenizer = TOKENIZERS["word_piece_lowercase"]
     assert find("Türkiye the us", ("Türkiye", "US"), tokenizer) == ["turkiye"]
+    lexicon = Lexicon("test", ("Ms", "mrs"), exact=("Ms",))
+    ids = tokenizer("Ms mrs").input_ids
+    assert [match.entry for match in WordMatcher(tokenizer, lexicon).find(ids)] == ["mrs"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,7 @@ from mitigate.matching import WordMatcher
 from tests import tiny_tokenizers
 
 TOKENIZERS = {"byte_level_bpe": tiny_tokenizers.byte_level_bpe(), "metaspace_bpe": tiny_tokenizers.metaspace_bpe()}
-PIECES = ["he", "She", "SHE", "Guinea", "South", "Korea", "é", "É", "Ж", "ſ", "S", "U", "7", "😀"]
+PIECES = ["he", "She", "SHE", "Guinea", "South", "Korea", "é", "É", "Ж", "ſ", "S", "U", "7", "😀", "他", "其他", "人"]
 MARKS = [" ", "  ", "\n", "-", "'", "’", ".", "_", "(", "😀", ""]
 TEXTS = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(MARKS)), max_size=12).map(
     lambda pairs: "".join(a + b for a, b in pairs)
@@ -23,21 +23,32 @@ TEXTS = st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(MARKS)), max
 ENTRIES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).flatmap(
     lambda words: st.sampled_from([" ", "-", "'", ".", "_", "😀"]).map(lambda mark: mark.join(words))
 )
-LEXICONS = st.lists(
+USES = ("entry", "entry", "exact", "exception")
+LEXICONS = st.dictionaries(
     st.tuples(st.sampled_from(["", "", "", "-", "😀"]), ENTRIES, st.sampled_from(["", "", "", "."])).map("".join),
+    st.sampled_from(USES),
     min_size=1,
     max_size=6,
-).map(lambda words: Lexicon("test", tuple(words)))
+).map(lambda uses: make_lexicon(uses | {next(iter(uses)): "entry"}))
+
+
+def make_lexicon(uses):
+    def of(*chosen):
+        return tuple(word for word, use in uses.items() if use in chosen)
+
+    return Lexicon("test", of("entry", "exact"), exact=of("exact"), exceptions=of("exception"))
 
 
 def by_one_regex(tokenizer, lexicon, text):
     """Match every entry at once in the plain text, and lay the bytes of the matches over those of the tokens."""
     entries = read_entries(lexicon, lambda form: form)
-    regex = re.compile("|".join(entry.pattern for entry in entries))
+    regex = re.compile("|".join(f"({entry.pattern})" for entry in entries))
     ids = tokenizer(text, add_special_tokens=False).input_ids
     owners = [i for i, size in enumerate(token_sizes(tokenizer, ids, text)) for _ in range(size)]
     spans = []
     for match in regex.finditer(text):
+        if entries[match.lastindex - 1].is_exception:
+            continue
         start, stop = len(text[: match.start()].encode()), len(text[: match.end()].encode())
         first, last = owners[start], owners[stop - 1] + 1
         if spans and first < spans[-1][1]:

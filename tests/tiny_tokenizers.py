@@ -17,26 +17,33 @@ CORPUS = [
     "he she him her his man woman the shell there United States South Korea",
     "São Tomé, Côte d'Ivoire and Türkiye: “she” — ‘he’ — naïve café.",
 ] * 4
+# With tokens of several characters, of one and a part of another, and of parts.
+CHINESE_CORPUS = [
+    "他说其他人尤其喜欢她的妈妈，他们在美国和发展中国家工作。",
+    "她说，吉他是他妈妈的；男女同学、女儿和儿子都去了上海地铁站。",
+    "He said 他是American人, and she 去了US。",
+    "他说她说他们她们他的她的其他其中中国美国国家人家妈妈爸爸女人男人女儿儿子尤其",
+] * 4
 
 
-def byte_level_bpe() -> PreTrainedTokenizerFast:
+def byte_level_bpe(*, chinese: bool = False) -> PreTrainedTokenizerFast:
     """As GPT-2, Llama 3 and Qwen: characters beyond the corpus are spread over tokens of one byte."""
-    return _fast(_byte_level(), "<pad>", "<eos>", "<mask>")
+    return _fast(_byte_level(chinese), "<pad>", "<eos>", "<mask>")
 
 
-def metaspace_bpe() -> PreTrainedTokenizerFast:
+def metaspace_bpe(*, chinese: bool = False) -> PreTrainedTokenizerFast:
     """As Llama 2 and Gemma: spaces are `▁`, other characters beyond the corpus are tokens such as `<0xE2>`."""
-    return _fast(_metaspace("bpe"), "<pad>", "<eos>", "<mask>", "<unk>")
+    return _fast(_metaspace("bpe", chinese), "<pad>", "<eos>", "<mask>", "<unk>")
 
 
-def metaspace_unigram() -> PreTrainedTokenizerFast:
+def metaspace_unigram(*, chinese: bool = False) -> PreTrainedTokenizerFast:
     """As T5 or ALBERT, with byte fallback."""
-    return _fast(_metaspace("unigram"), "<pad>", "<eos>", "<mask>", "<unk>")
+    return _fast(_metaspace("unigram", chinese), "<pad>", "<eos>", "<mask>", "<unk>")
 
 
-def word_piece(*, lowercase: bool = False) -> PreTrainedTokenizerFast:
-    """As BERT: the inner pieces of a word start with `##`."""
-    return _fast(_word_piece(lowercase), "<pad>", "<eos>", "<mask>", "<unk>")
+def word_piece(*, lowercase: bool = False, chinese: bool = False) -> PreTrainedTokenizerFast:
+    """As BERT: the inner pieces of a word start with `##`, and Chinese characters are words."""
+    return _fast(_word_piece(lowercase, chinese), "<pad>", "<eos>", "<mask>", "<unk>")
 
 
 def word_level(words: Iterable[str]) -> PreTrainedTokenizerFast:
@@ -56,7 +63,7 @@ def _fast(tokenizer: Tokenizer, pad: str, eos: str, mask: str, unk: str | None =
 
 
 @cache
-def _byte_level() -> Tokenizer:
+def _byte_level(chinese: bool) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -64,12 +71,12 @@ def _byte_level() -> Tokenizer:
     trainer = trainers.BpeTrainer(
         vocab_size=420, special_tokens=SPECIAL[:3], initial_alphabet=alphabet, show_progress=False
     )
-    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.train_from_iterator(_corpus(chinese), trainer)
     return tokenizer
 
 
 @cache
-def _metaspace(kind: str) -> Tokenizer:
+def _metaspace(kind: str, chinese: bool) -> Tokenizer:
     fallback = [f"<0x{byte:02X}>" for byte in range(256)]
     trained = Tokenizer(models.BPE(unk_token="<unk>") if kind == "bpe" else models.Unigram())
     trained.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -79,7 +86,7 @@ def _metaspace(kind: str) -> Tokenizer:
         trainer = trainers.UnigramTrainer(
             vocab_size=400, special_tokens=SPECIAL + fallback, unk_token="<unk>", show_progress=False
         )
-    trained.train_from_iterator(CORPUS, trainer)
+    trained.train_from_iterator(_corpus(chinese), trainer)
     return _with_byte_fallback(trained, kind, fallback)
 
 
@@ -101,15 +108,19 @@ def _with_byte_fallback(trained: Tokenizer, kind: str, fallback: list[str]) -> T
 
 
 @cache
-def _word_piece(lowercase: bool) -> Tokenizer:
+def _word_piece(lowercase: bool, chinese: bool) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
     trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=SPECIAL, show_progress=False)
     alphabet = " ".join(letter * 2 for letter in string.ascii_letters)  # every letter first and inside a word
-    tokenizer.train_from_iterator([*CORPUS, alphabet], trainer)
+    tokenizer.train_from_iterator([*_corpus(chinese), alphabet], trainer)
     return tokenizer
+
+
+def _corpus(chinese: bool) -> list[str]:
+    return CHINESE_CORPUS if chinese else CORPUS
 
 
 # By kind, what builds a tokenizer of it whose vocabulary suits any English text.

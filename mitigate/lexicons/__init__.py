@@ -4,128 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from mitigate.lexicons.files import Group, read_word_list
+from mitigate.lexicons.files import read_word_list
+from mitigate.lexicons.lexicon import Group, Lexicon, Members
 
-__all__ = ["Group", "Lexicon", "available_lexicons", "load_lexicon"]
+__all__ = ["Group", "Lexicon", "Members", "available_lexicons", "load_lexicon"]
 
 # How alike a string and the name of a lexicon are when the one is taken for a slip of the other: a letter that is
 # missing, added or swapped in a name of six.
 _ALIKE = 0.8
-
-
-@dataclass(frozen=True)
-class Lexicon:
-    """
-    A list of sensitive words, and what each can be replaced by.
-
-    An entry in lower case stands for the word in any case: `"she"` for she, She and SHE. An entry with a capital
-    stands for itself and its form in capitals only, so that `"Turkey"` is found in Turkey and TURKEY, and not in
-    turkey. An entry may have several words (`"South Korea"`).
-
-    Args:
-        name (`str`):
-            Name of the list, for logs and reports.
-        words (`tuple[str, ...]`):
-            The entries. White space around and inside them is reduced to single spaces, and an entry that comes
-            twice is kept once.
-        source (`str`, *optional*, defaults to `"user"`):
-            Who compiled the list.
-        licence (`str`, *optional*, defaults to `"unknown"`):
-            Its licence.
-        groups (`tuple[Group, ...]`, *optional*, defaults to one group of all words, with `name` as its kind):
-            Words that can take each other's place. Every entry is in at least one. The first group that an entry is
-            in is its own; in a later one it stands in for the others. A word of a group that is no entry also only
-            stands in for the others.
-
-    Raises:
-        ValueError: If there is no entry, a blank one, or one that is in none of the groups.
-
-    Example:
-    ```python
-    >>> from mitigate.lexicons import Lexicon
-
-    >>> jobs = Lexicon("jobs", ("nurse", "doctor", "pilot"))
-    >>> jobs.kind("nurse"), jobs.alternatives("nurse")
-    ('jobs', ('doctor', 'pilot'))
-    ```
-    """
-
-    name: str
-    words: tuple[str, ...]
-    source: str = "user"
-    licence: str = "unknown"
-    groups: tuple[Group, ...] = ()
-
-    def __post_init__(self) -> None:
-        words = _clean(self.words)
-        if not words:
-            raise ValueError(f"Lexicon '{self.name}' is empty: it needs at least one word.")
-        if "" in words:
-            raise ValueError(f"Lexicon '{self.name}' has a blank entry. Take it out.")
-        groups = tuple(group._replace(words=_clean(group.words)) for group in self.groups)
-        object.__setattr__(self, "words", words)
-        object.__setattr__(self, "groups", groups or (Group(self.name, "", words),))
-        lost = [word for word in words if word not in self._group_of]
-        if lost:
-            raise ValueError(
-                f"Lexicon '{self.name}': entry '{lost[0]}' is in none of `groups`. Add it to one, or give no groups."
-            )
-
-    def kind(self, entry: str) -> str:
-        """
-        Return what an entry tells of a person.
-
-        Args:
-            entry (`str`):
-                An entry, as it is written in `words`.
-
-        Returns:
-            `str`: `"gender"`, `"nationality"`, `"religion"`, `"race"` or `"age"` for the lists that come with the
-            package, in any language; the name of the lexicon for words of your own.
-
-        Raises:
-            ValueError: If the lexicon has no such entry.
-        """
-        return self._own_group(entry).kind
-
-    def alternatives(self, entry: str) -> tuple[str, ...]:
-        """
-        Return the words that can take an entry's place in a sentence: of the same kind, and of the same form.
-
-        Args:
-            entry (`str`):
-                An entry, as it is written in `words`.
-
-        Returns:
-            `tuple[str, ...]`: The words, without the entry itself; empty if there is none.
-
-        Raises:
-            ValueError: If the lexicon has no such entry.
-        """
-        return tuple(word for word in self._own_group(entry).words if word != entry)
-
-    @cached_property
-    def _group_of(self) -> dict[str, Group]:
-        groups: dict[str, Group] = {}
-        for group in self.groups:
-            for word in group.words:
-                groups.setdefault(word, group)
-        return groups
-
-    def _own_group(self, entry: str) -> Group:
-        group = self._group_of.get(entry)
-        if group is None:
-            raise ValueError(f"Lexicon '{self.name}' has no entry '{entry}'. Spell it as in `words`.")
-        return group
-
-
-def _clean(words: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(" ".join(word.split()) for word in words))
 
 
 def available_lexicons() -> list[str]:
@@ -208,7 +98,8 @@ def _known(item: str | Path) -> Lexicon | None:
 def _read(name: str, text: str, source: str = "user") -> Lexicon:
     file = read_word_list(text, name)
     header = {"source": source, "licence": "unknown"} | file.header
-    return Lexicon(name, file.words, header["source"], header["licence"], file.groups)
+    about = (header["source"], header["licence"])
+    return Lexicon(name, file.words, *about, file.groups, file.exact, file.exceptions, file.members)
 
 
 def _unite(items: Iterable[str | Path | Lexicon]) -> Lexicon:
@@ -225,12 +116,16 @@ def _unite(items: Iterable[str | Path | Lexicon]) -> Lexicon:
     _refuse_slips(own, beside_names=names > 0)
     if own or not parts:
         parts.append(Lexicon("words", tuple(own)))
+    owners = {word: part for part in reversed(parts) for word in part.words}
     return Lexicon(
         "+".join(part.name for part in parts),
         tuple(word for part in parts for word in part.words),
         source="; ".join(dict.fromkeys(part.source for part in parts)),
         licence="; ".join(dict.fromkeys(part.licence for part in parts)),
         groups=tuple(group for part in parts for group in part.groups),
+        exact=tuple(word for part in parts for word in part.exact if owners[word] is part),
+        exceptions=tuple(word for part in parts for word in part.exceptions if word not in owners),
+        members=tuple(members for part in parts for members in part.members),
     )
 
 

@@ -34,7 +34,7 @@ def groups_by_words(texts: Iterable[str], words: Mapping[str, Sequence[str] | Le
     patterns = {group: _pattern(group, entries) for group, entries in words.items()}
     result = []
     for text in texts:
-        found = Counter({group: len(pattern.findall(text)) for group, pattern in patterns.items()}).most_common(2)
+        found = Counter({group: _count(pattern, text) for group, pattern in patterns.items()}).most_common(2)
         decided = found[0][1] > (found[1][1] if len(found) > 1 else 0)
         result.append(found[0][0] if decided else "")
     return result
@@ -42,4 +42,10 @@ def groups_by_words(texts: Iterable[str], words: Mapping[str, Sequence[str] | Le
 
 def _pattern(group: str, words: Sequence[str] | Lexicon) -> re.Pattern[str]:
     lexicon = words if isinstance(words, Lexicon) else Lexicon(group, tuple(words))
-    return re.compile("|".join(entry.pattern for entry in read_entries(lexicon, str)))
+    patterns = (entry.pattern + "()" * entry.is_exception for entry in read_entries(lexicon, str))
+    return re.compile("|".join(patterns))
+
+
+def _count(pattern: re.Pattern[str], text: str) -> int:
+    """Count the matches that are no exceptions, which have a group."""
+    return sum(match.lastindex is None for match in pattern.finditer(text))
