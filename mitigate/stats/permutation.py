@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import permutation_test
 
+from mitigate.stats.means import Floats
 from mitigate.stats.slopes import per_seed
 
 PERMUTATIONS = 9999
@@ -87,3 +90,64 @@ def permutation_floor(ratios: Sequence[float], seeds: Sequence[int]) -> float:
         log_arrangements += math.lgamma(len(weights) + 1)
         symmetric = symmetric and bool(np.allclose(weights, -weights[::-1]))
     return min(1.0, math.exp(-log_arrangements) * (2 if symmetric else 1))
+
+
+def pair_permutation_p(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    statistic: Callable[[Floats, Floats], float] = lambda x, y: float((x - y).mean()),
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> float:
+    r"""
+    Two-sided permutation test that a group makes no difference within matched pairs, such as counterfactual twins.
+
+    Under the null hypothesis the two members of a pair could as well be swapped; random swaps give the distribution of
+    the statistic, and \\( p = (1 + \#\text{extreme}) / (1 + P) \\) (Phipson & Smyth 2010, Eq. 2). Where there are no
+    more than P arrangements, all are tried, and p is the share of the extreme ones, the observed one included.
+    The unit is the pair, so the claim is about the items and these models, not about training: average the values of
+    several training seeds first.
+
+    Args:
+        first (array-like of shape `(n,)`):
+            Value of one member of each pair, such as 1 for a right answer and 0 for a wrong one.
+        second (array-like of shape `(n,)`):
+            Value of the other, in the same order.
+        statistic (`Callable[[Floats, Floats], float]`, *optional*):
+            Statistic of the two sides that is 0 where they are alike and changes its sign when they are swapped; by
+            default the mean difference.
+        permutations (`int`, *optional*, defaults to 9999):
+            Number of random permutations P, at least 1.
+        seed (`int`, *optional*, defaults to 0):
+            Seed of the permutations.
+
+    Returns:
+        `float`: p value, at least \\( 2^{1-n} \\) if all arrangements were tried; NaN with fewer than two pairs.
+
+    Raises:
+        ValueError: If the two are not pairs of finite numbers, or `permutations` is less than 1.
+    """
+    sides = [np.asarray(side, dtype=float) for side in (first, second)]
+    if sides[0].ndim != 1 or sides[0].shape != sides[1].shape:
+        raise ValueError(
+            f"`first` and `second` must be of one shape (n,) since they are pairs, got {sides[0].shape} and "
+            f"{sides[1].shape}."
+        )
+    if not np.isfinite(sides).all():
+        raise ValueError("`first` and `second` must be finite: leave out the pairs of which a member has no value.")
+    if permutations < 1:
+        raise ValueError(f"`permutations` must be at least 1, got {permutations}.")
+    if len(sides[0]) < 2:
+        return math.nan
+    result = permutation_test(
+        sides,
+        lambda x, y: abs(statistic(x, y)),
+        permutation_type="samples",
+        vectorized=False,
+        n_resamples=permutations,
+        alternative="greater",
+        batch=1000,  # bounds the memory
+        rng=np.random.default_rng(seed),
+    )
+    return float(result.pvalue)

@@ -60,6 +60,51 @@ def inheritance_slope(
     return mean_interval(list(seed_slopes(ratios, values, seeds).values()), level)
 
 
+def task_slopes(
+    ratios: Sequence[float], values: Sequence[float], seeds: Sequence[int], tasks: Sequence[str]
+) -> Floats:
+    """
+    Least-squares slope of the values over the bias ratio, for each seed and task on its own.
+
+    Args:
+        ratios (`Sequence[float]` of length `n`):
+            Bias ratio ρ of each value.
+        values (`Sequence[float]` of length `n`):
+            Metric of each model on each task, on a scale that the tasks share.
+        seeds (`Sequence[int]` of length `n`):
+            Training seed of each value.
+        tasks (`Sequence[str]` of length `n`):
+            Task of each value.
+
+    Returns:
+        `np.ndarray` of shape `(seeds, tasks)`: Slopes per unit of ρ, float64, both axes in ascending order; NaN where
+        a seed has fewer than two different ratios of a task.
+
+    Raises:
+        ValueError: If the lengths differ.
+
+    Example: a bootstrap over the seeds and the tasks, for a claim about tasks like these.
+    ```python
+    >>> import numpy as np
+    >>> from mitigate.stats import hierarchical_bootstrap, task_slopes
+
+    >>> columns = zip(*[(r, r * (s + t), s, f"task {t}") for r in (0, 0.5) for s in (1, 2, 3) for t in (0, 1)])
+    >>> hierarchical_bootstrap(np.nanmean, task_slopes(*columns), same_items=True).estimate
+    2.5
+    ```
+    """
+    if len(tasks) != len(seeds):
+        raise ValueError(f"Got {len(seeds)} seeds but {len(tasks)} tasks; every value needs one of each.")
+    columns, rows = sorted(set(tasks)), sorted(set(seeds))
+    slopes = np.full((len(rows), len(columns)), np.nan)
+    for column, task in enumerate(columns):
+        own = [i for i, name in enumerate(tasks) if name == task]
+        found = seed_slopes([ratios[i] for i in own], [values[i] for i in own], [seeds[i] for i in own])
+        for seed, slope in found.items():
+            slopes[rows.index(seed), column] = slope
+    return slopes
+
+
 def per_seed(
     ratios: Sequence[float], values: Sequence[float], seeds: Sequence[int]
 ) -> Iterator[tuple[int, Floats, Floats]]:
