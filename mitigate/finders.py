@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from mitigate.lexicons import Lexicon
 from mitigate.matching import WordMatcher
 from mitigate.recent import Recent
+from mitigate.spacy_pipelines import load_pipeline
 from mitigate.token_spans import TokenReader
 from mitigate.token_texts import BOUNDARY
 
@@ -189,7 +190,7 @@ class SpacyFinder:
         self.labels = dict(_LABELS if labels is None else labels)
         if not self.labels:
             raise ValueError("`labels` is empty, so no entity would be taken. Name one, as in {'PERSON': 'gender'}.")
-        self.nlp = _load(nlp) if isinstance(nlp, str) else nlp
+        self.nlp = load_pipeline(nlp) if isinstance(nlp, str) else nlp
         self.kinds = frozenset(self.labels.values())
 
     def __call__(self, text: str) -> list[Span]:
@@ -208,14 +209,3 @@ class SpacyFinder:
             for entity in self.nlp(text).ents
             if entity.label_ in self.labels
         ]
-
-
-def _load(name: str) -> Language:
-    try:
-        import spacy
-    except ImportError as error:
-        raise ImportError(
-            f"`SpacyFinder('{name}')` needs spaCy, which is not installed: `pip install mitigate[ner]`, then "
-            f"`python -m spacy download {name}`."
-        ) from error
-    return spacy.load(name)

@@ -41,6 +41,8 @@ class GroupMisalignment:
             Cramér's V of group and label, augmented minus real, in [-1, 1].
         chance (`float`):
             Mean pooled distance of two samples of these sizes from one population.
+        within_chance (`float` or `None`):
+            Likewise of the distance within labels.
     """
 
     groups: tuple[str, ...]
@@ -51,6 +53,7 @@ class GroupMisalignment:
     within_label: Interval | None
     association: Interval | None
     chance: float
+    within_chance: float | None
 
 
 def total_variation(real: Floats, augmented: Floats) -> float:
@@ -167,7 +170,20 @@ def group_misalignment(
         within_label=_interval(within_label, tables, draws) if labels else None,
         association=_interval(_association, tables, draws) if labels else None,
         chance=float(np.mean([total_variation(a, b) for a, b in zip(*null, strict=True)])),
+        within_chance=_within_chance(tables, rng) if labels else None,
     )
+
+
+def _within_chance(tables: list[Floats], rng: np.random.Generator) -> float:
+    """Mean distance within labels, were the groups of each label drawn from both sides together."""
+    shared = (tables[0].sum(axis=0) > 0) & (tables[1].sum(axis=0) > 0)
+    if not shared.any():
+        return math.nan
+    both = (tables[0] + tables[1])[:, shared].T
+    shares = both / both.sum(axis=1, keepdims=True)
+    sizes = [table[:, shared].sum(axis=0).astype(np.int64) for table in tables]
+    draws = [rng.multinomial(size, shares, size=(RESAMPLES, len(shares))).swapaxes(1, 2) for size in sizes]
+    return float(np.mean([within_label(*pair) for pair in zip(*draws, strict=True)]))
 
 
 def _pooled(real: Floats, augmented: Floats) -> float:

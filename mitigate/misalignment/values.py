@@ -9,10 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import wasserstein_distance
 
+from mitigate.intervals import Interval
 from mitigate.metrics import js_distance
+from mitigate.stats import LEVEL, Floats
 
 # Surveys drawn at random from the shares of people, for the sampling floor.
 DRAWS = 200
+RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ class ValueMisalignment:
             Mean normalised Wasserstein distance, in [0, 1]; NaN if the answers have no order.
         floor (`float`):
             Distance M0 that the chance of the survey alone would give.
+        excess (`Interval`):
+            Distance above the floor, with a percentile bootstrap interval over questions; no bounds for one question.
     """
 
     culture: str
@@ -79,11 +84,7 @@ class ValueMisalignment:
     distance: float
     ordered_distance: float
     floor: float
-
-    @property
-    def excess(self) -> float:
-        """Distance above the floor."""
-        return self.distance - self.floor
+    excess: Interval
 
 
 def ordered_distance(human: Sequence[float], augmented: Sequence[float]) -> float:
@@ -146,7 +147,7 @@ def value_misalignment(
         ordered (`bool`, *optional*, defaults to `False`):
             Whether the options of every question are given in their order.
         seed (`int`, *optional*, defaults to 0):
-            Seed of the floor's draws.
+            Seed of the floor's draws and of the bootstrap.
 
     Returns:
         `list[ValueMisalignment]`: Sorted by culture.
@@ -164,5 +165,15 @@ def value_misalignment(
         steps = [ordered_distance(answer.human, answer.augmented) for answer in own] if ordered else [math.nan]
         floors = [sampling_floor(answer.human, respondents, seed=seed) for answer in own]
         means = (float(np.mean(each)) for each in (distances, steps, floors))
-        results.append(ValueMisalignment(culture, len(own), *means))
+        excess = _mean_interval(np.array(distances) - np.array(floors), seed)
+        results.append(ValueMisalignment(culture, len(own), *means, excess))
     return results
+
+
+def _mean_interval(values: Floats, seed: int) -> Interval:
+    mean, n = float(values.mean()), len(values)
+    if n < 2:
+        return Interval(mean, math.nan, math.nan, n)
+    draws = values[np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))].mean(axis=1)
+    low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(mean, float(low), float(high), n)

@@ -1,0 +1,202 @@
+"""Surface of texts, apart from what they say: length, words, variety, and repeated templates."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import ks_2samp
+from sklearn.feature_extraction.text import CountVectorizer
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+from mitigate.intervals import Interval
+from mitigate.metrics import js_distance
+from mitigate.misalignment.taggers import FrequentWordTagger, Tagger, Texts
+from mitigate.stats import LEVEL, Floats
+
+# Texts of a side that are read, and tokens of a side of which sequences are counted.
+TEXTS, TOKENS = 20_000, 200_000
+# Lengths of the sequences of which the share of different ones is taken.
+SEQUENCES = (1, 2, 3)
+# A template is a sequence of so many tags; the most frequent ones of a side are counted.
+TEMPLATE_LENGTH, TEMPLATES = 6, 100
+# Divisions at random that tell what chance makes of the distance of words.
+_DIVISIONS = 50
+_TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
+
+
+class Pair(NamedTuple):
+    """
+    One number of either side.
+
+    Attributes:
+        real (`float`):
+            Of the real texts.
+        augmented (`float`):
+            Of the augmented texts.
+    """
+
+    real: float
+    augmented: float
+
+
+@dataclass(frozen=True)
+class SurfaceMisalignment:
+    """
+    Difference of two sides in the surface of their texts. A token is a word or a punctuation mark.
+
+    Args:
+        texts (`tuple[int, int]`):
+            Real and augmented texts that were read.
+        length (`Pair`):
+            Mean length, in tokens.
+        length_difference (`Interval`):
+            Augmented minus real, in tokens (Welch's t interval).
+        length_ks (`float`):
+            Largest difference of the distributions of lengths (Kolmogorov–Smirnov), in [0, 1].
+        length_p (`float`):
+            p value of its test.
+        words (`float`):
+            Jensen–Shannon distance, base 2, of the frequencies of lower-cased tokens, in [0, 1].
+        words_chance (`float`):
+            Mean of that distance over random divisions of the same texts.
+        tokens (`int`):
+            Tokens of either side in the following, equally many, since these shares fall with the length of what is
+            read.
+        distinct (`tuple[Pair, ...]`):
+            Share of different sequences among all of 1, 2 and 3 lower-cased tokens (distinct-n, Li et al. 2016).
+        templates (`Pair`):
+            Share of the sequences of 6 tags that are among the 100 most frequent ones of their side, after Shaib et
+            al. (2024), who count texts; sequences do not depend on the length of texts.
+        tags (`str`):
+            What the tags are.
+    """
+
+    texts: tuple[int, int]
+    length: Pair
+    length_difference: Interval
+    length_ks: float
+    length_p: float
+    words: float
+    words_chance: float
+    tokens: int
+    distinct: tuple[Pair, ...]
+    templates: Pair
+    tags: str
+
+
+def tokenize(text: str) -> list[str]:
+    """
+    Cut a text into words and punctuation marks.
+
+    Args:
+        text (`str`):
+            The text.
+
+    Returns:
+        `list[str]`: The tokens; `don't` is one, a letter of a script without spaces is none by itself.
+    """
+    return _TOKEN.findall(text)
+
+
+def surface_misalignment(
+    real: Sequence[str], augmented: Sequence[str], *, tagger: Tagger | None = None, seed: int = 0
+) -> SurfaceMisalignment:
+    """
+    Compare the surface of the texts of two sides, from up to 20,000 texts of each.
+
+    Args:
+        real (`Sequence[str]`):
+            Real texts.
+        augmented (`Sequence[str]`):
+            Augmented texts.
+        tagger (`Tagger`, *optional*):
+            Gives the part of speech of each token, such as [`~mitigate.misalignment.taggers.SpacyTagger`]. Without
+            one, templates are made of the most frequent words themselves, and of the shape of all others.
+        seed (`int`, *optional*, defaults to 0):
+            Seed of the subsample and of the divisions.
+
+    Returns:
+        `SurfaceMisalignment`: The difference.
+
+    Raises:
+        ValueError: If a side has fewer than two texts, or no token.
+    """
+    rng = np.random.default_rng(seed)
+    sides = [[side[number] for number in rng.permutation(len(side))[:TEXTS]] for side in (real, augmented)]
+    tokens = [[tokenize(text) for text in side] for side in sides]
+    lengths = [np.array([len(text) for text in side], dtype=float) for side in tokens]
+    _check(lengths)
+    difference = CompareMeans(DescrStatsW(lengths[1]), DescrStatsW(lengths[0])).tconfint_diff(1 - LEVEL, usevar="unequal")
+    test = ks_2samp(*lengths, method="asymp")
+    words, chance = _word_distance(tokens, rng)
+    count = min(TOKENS, *(int(side.sum()) for side in lengths))
+    read = [_first_tokens(side, count) for side in tokens]
+    tagger = tagger or FrequentWordTagger([*read[0], *read[1]])
+    lowered = [[[token.lower() for token in text] for text in side] for side in read]
+    means = Pair(*(float(side.mean()) for side in lengths))
+    return SurfaceMisalignment(
+        texts=(len(sides[0]), len(sides[1])),
+        length=means,
+        length_difference=Interval(means.augmented - means.real, *map(float, difference), n=sum(map(len, sides))),
+        length_ks=float(test.statistic),
+        length_p=float(test.pvalue),
+        words=words,
+        words_chance=chance,
+        tokens=count,
+        distinct=tuple(Pair(*(_distinct(side, n) for side in lowered)) for n in SEQUENCES),
+        templates=Pair(*(_template_share(tagger(side)) for side in read)),
+        tags=tagger.description,
+    )
+
+
+def _check(lengths: Sequence[Floats]) -> None:
+    for name, side in zip(("real", "augmented"), lengths, strict=True):
+        if len(side) < 2 or not side.any():
+            raise ValueError(
+                f"The surface of texts is compared from two texts a side on, with a word in one of them; the {name} side "
+                f"has {len(side)} text(s) and {int(side.sum())} word(s)."
+            )
+
+
+def _word_distance(tokens: Sequence[Texts], rng: np.random.Generator) -> tuple[float, float]:
+    counts = CountVectorizer(analyzer=lambda text: [token.lower() for token in text]).fit_transform(
+        [*tokens[0], *tokens[1]]
+    )
+    total = np.asarray(counts.sum(axis=0), dtype=float).ravel()
+    is_real = np.repeat([1.0, 0.0], [len(tokens[0]), len(tokens[1])])
+    distances = []
+    for side in [is_real, *(rng.permutation(is_real) for _ in range(_DIVISIONS))]:
+        real = counts.T @ side
+        distances.append(js_distance(total - real, real))
+    return distances[0], float(np.nanmean(distances[1:]))
+
+
+def _first_tokens(texts: Iterable[list[str]], count: int) -> Texts:
+    read = []
+    for text in texts:
+        if count <= 0:
+            break
+        read.append(text[:count])
+        count -= len(text)
+    return read
+
+
+def _sequences(texts: Texts, n: int) -> Iterator[tuple[str, ...]]:
+    for text in texts:
+        yield from zip(*(text[start:] for start in range(n)), strict=False)
+
+
+def _distinct(texts: Texts, n: int) -> float:
+    counts = Counter(_sequences(texts, n))
+    return len(counts) / counts.total() if counts else math.nan
+
+
+def _template_share(tags: Texts) -> float:
+    counts = Counter(_sequences(tags, TEMPLATE_LENGTH))
+    return sum(count for _, count in counts.most_common(TEMPLATES)) / counts.total() if counts else math.nan
