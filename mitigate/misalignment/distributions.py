@@ -217,8 +217,7 @@ def _average(features: Features, kernel: Kernel, parts: Sequence[_Part], *, seed
     strata = [part.stratum for part in parts]
     weights = np.array([stratum.weight for stratum in strata])
     rows = sum(len(stratum.real) + len(stratum.augmented) for stratum in strata)
-    auc = _interval(weights, [part.auc for part in parts], rows)
-    auc = Interval(auc.estimate, max(0.0, auc.low), min(1.0, auc.high), auc.n)
+    auc = _auc_interval(weights, [part.auc for part in parts], rows)
     thinned = thin_strata(strata, PERMUTED, seed=seed)
     p = permutation_p(features.real, features.augmented, thinned, kernel, seed=seed)
     return Distances(
@@ -235,7 +234,7 @@ def _average(features: Features, kernel: Kernel, parts: Sequence[_Part], *, seed
 
 def _label_distances(label: str, part: _Part) -> LabelDistances:
     sizes = len(part.stratum.real), len(part.stratum.augmented)
-    mmd, auc = (_interval(np.ones(1), [contrast], sum(sizes)) for contrast in (part.mmd, part.auc))
+    mmd, auc = _interval(np.ones(1), [part.mmd], sum(sizes)), _auc_interval(np.ones(1), [part.auc], sum(sizes))
     return LabelDistances(label, *sizes, mmd, separability(auc))
 
 
@@ -249,6 +248,11 @@ def _interval(weights: Floats, contrasts: Sequence[Contrast], rows: int) -> Inte
     estimate = float(shares @ values[known, 0])
     half = float(norm.ppf((1 + LEVEL) / 2) * np.sqrt(np.square(shares) @ np.square(values[known, 1])))
     return Interval(estimate, estimate - half, estimate + half, rows)
+
+
+def _auc_interval(weights: Floats, contrasts: Sequence[Contrast], rows: int) -> Interval:
+    auc = _interval(weights, contrasts, rows)
+    return Interval(auc.estimate, *np.clip((auc.low, auc.high), 0, 1).tolist(), n=rows)
 
 
 def _label_strata(labels: tuple[Sequence[str], Sequence[str]], sizes: tuple[int, int]) -> dict[str, Stratum]:

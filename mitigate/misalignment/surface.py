@@ -132,18 +132,16 @@ def surface_misalignment(
     tokens = [[tokenize(text) for text in side] for side in sides]
     lengths = [np.array([len(text) for text in side], dtype=float) for side in tokens]
     _check(lengths)
-    difference = CompareMeans(DescrStatsW(lengths[1]), DescrStatsW(lengths[0])).tconfint_diff(1 - LEVEL, usevar="unequal")
     test = ks_2samp(*lengths, method="asymp")
     words, chance = _word_distance(tokens, rng)
     count = min(TOKENS, *(int(side.sum()) for side in lengths))
     read = [_first_tokens(side, count) for side in tokens]
     tagger = tagger or FrequentWordTagger([*read[0], *read[1]])
     lowered = [[[token.lower() for token in text] for text in side] for side in read]
-    means = Pair(*(float(side.mean()) for side in lengths))
     return SurfaceMisalignment(
         texts=(len(sides[0]), len(sides[1])),
-        length=means,
-        length_difference=Interval(means.augmented - means.real, *map(float, difference), n=sum(map(len, sides))),
+        length=Pair(*(float(side.mean()) for side in lengths)),
+        length_difference=_difference(lengths[0], lengths[1]),
         length_ks=float(test.statistic),
         length_p=float(test.pvalue),
         words=words,
@@ -162,6 +160,15 @@ def _check(lengths: Sequence[Floats]) -> None:
                 f"The surface of texts is compared from two texts a side on, with a word in one of them; the {name} side "
                 f"has {len(side)} text(s) and {int(side.sum())} word(s)."
             )
+
+
+def _difference(real: Floats, augmented: Floats) -> Interval:
+    """Return the mean of augmented minus that of real values, with Welch's interval."""
+    estimate = low = high = float(augmented.mean() - real.mean())
+    if np.ptp(real) > 0 or np.ptp(augmented) > 0:  # else there is no error to divide by
+        compared = CompareMeans(DescrStatsW(augmented), DescrStatsW(real))
+        low, high = map(float, compared.tconfint_diff(1 - LEVEL, usevar="unequal"))
+    return Interval(estimate, low, high, len(real) + len(augmented))
 
 
 def _word_distance(tokens: Sequence[Texts], rng: np.random.Generator) -> tuple[float, float]:

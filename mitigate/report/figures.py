@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from mitigate.analysis import Analysis, Arm
 from mitigate.cells import CONTROL
+from mitigate.report.svg import COLOURS, INK, MARKERS, STYLE, new_picture, svg_element, svg_file
 
-# Okabe & Ito 2008, told apart by colour-blind readers; markers differ as well, for print in grey.
-COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "D", "^", "v", "P")
 KNOWN = ("none", "mask", "token", "loss", "drop", "token-paired")
 NULL_COLOUR = "#8C8C8C"
-# Text and axes have this colour, which no curve has, so that a page can put its own in its place.
-INK = "#1F2329"
-FONTS = "system-ui, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif"
 PANEL = (5.2, 3.7)  # inches
 LONGEST_NAME = 24
-STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "mitigate",
-    "svg.fonttype": "none",
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.facecolor": "none",
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-}
 
 
 def figure(
@@ -71,26 +46,14 @@ def figure(
         `str`: SVG; the same bytes for the same analysis and matplotlib version.
     """
     with mpl.rc_context(STYLE):
-        picture = Figure(figsize=(PANEL[0] * len(panels), PANEL[1]), layout="constrained")
-        FigureCanvasSVG(picture)
+        picture = new_picture(PANEL[0] * len(panels), PANEL[1])
         arms = _drawn(analysis, dose)
         for axes, metric in zip(np.ravel(picture.subplots(1, len(panels))), panels, strict=True):
             _panel(axes, analysis, arms, metric)
-        buffer = io.StringIO()
-        colour = "white" if standalone else "none"
-        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        picture.savefig(buffer, format="svg", facecolor=colour, metadata=metadata)
-    svg = buffer.getvalue().replace("'DejaVu Sans'", FONTS)
-    if standalone:
-        return svg
-    return _element(svg, panels, arms[0].dose)
-
-
-def _element(svg: str, panels: Sequence[str], dose: float) -> str:
-    """Make a page's element of an SVG file; ids get a prefix, as several pictures of a page share one name space."""
-    svg = re.sub(r' xmlns(:xlink)?="[^"]*"', "", svg[svg.index("<svg") :]).replace(INK.lower(), "currentColor")
-    svg = re.sub(r'(id="|href="#|url\(#)', rf"\1{'-'.join(panels)}-{dose:g}-", svg)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{" and ".join(panels)} over the bias ratio" ', 1)
+        if standalone:
+            return svg_file(picture)
+        name = f"{'-'.join(panels)}-{arms[0].dose:g}"
+        return svg_element(picture, name=name, label=f"{' and '.join(panels)} over the bias ratio")
 
 
 def write_figure(analysis: Analysis, path: str | Path) -> None:

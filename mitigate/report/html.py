@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from mitigate.analysis import Analysis
@@ -48,14 +48,7 @@ def write_html(
         )
         for dose in doses
     ]
-    environment = Environment(
-        loader=PackageLoader("mitigate.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html").render(
+    page = load_template("report.html").render(
         title=title,
         analysis=analysis,
         sentences=verdict(analysis),
@@ -66,3 +59,24 @@ def write_html(
         versions=versions,
     )
     replace_file(path, page)
+
+
+def load_template(name: str) -> Template:
+    """
+    Load a template of a page. What is put into it is escaped, but for [`markupsafe.Markup`].
+
+    Args:
+        name (`str`):
+            Path below `mitigate/report`.
+
+    Returns:
+        `jinja2.Template`: The template; a value that it needs and is not given raises when it is rendered.
+    """
+    environment = Environment(
+        loader=PackageLoader("mitigate.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)

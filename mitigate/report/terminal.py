@@ -26,10 +26,20 @@ def render(analysis: Analysis) -> Group:
     """
     tables = [curve_table(analysis, "bias"), slope_table(analysis), curve_table(analysis, "utility")]
     sentences = [Padding(Text(f"• {sentence}"), (0, 0, 0, 1)) for sentence in verdict(analysis)]
-    return Group(*(_draw(table) for table in tables), Text("Verdict", style="bold"), *sentences)
+    return Group(*(draw_table(table) for table in tables), Text("Verdict", style="bold"), *sentences)
 
 
-def _draw(table: Table) -> Padding:
+def draw_table(table: Table) -> Padding:
+    """
+    Lay out a table.
+
+    Args:
+        table (`Table`):
+            The table; none of its text is read as markup.
+
+    Returns:
+        `rich.padding.Padding`: To be printed by any rich console.
+    """
     # Text, not str: rich would read brackets in a name as markup.
     drawn = RichTable(title=Text(table.caption), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for i, name in enumerate(table.header):
