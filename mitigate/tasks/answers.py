@@ -1,0 +1,219 @@
+"""Get answers from a model: written by it, batched, seeded and cached; or chosen by likelihood."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from mitigate.scoring import candidate_probabilities, evaluation_mode
+from mitigate.tasks.base import Prompt
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """
+    How answers are written.
+
+    Args:
+        max_new_tokens (`int`):
+            Tokens after which an answer is cut.
+        temperature (`float`, *optional*, defaults to 0):
+            0 takes the most probable token; above, tokens are drawn.
+        top_p (`float`, *optional*, defaults to 1):
+            Share of probability, in (0, 1], of the tokens that are drawn from.
+        seed (`int`, *optional*, defaults to 0):
+            Seed of the draws.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"`max_new_tokens` must be at least 1, got {self.max_new_tokens}.")
+        if not self.temperature >= 0:
+            raise ValueError(f"`temperature` must be at least 0, got {self.temperature}.")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"`top_p` must lie in (0, 1], got {self.top_p}.")
+
+
+def render(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
+    """
+    Write a prompt as the model expects it: as a user's turn if there is a chat template, else as plain text.
+
+    Args:
+        tokenizer (`PreTrainedTokenizerBase`):
+            The model's tokenizer.
+        prompt (`Prompt`):
+            The prompt.
+
+    Returns:
+        `str`: The text that the answer follows. Without a template it ends in the prompt's opening.
+    """
+    if tokenizer.chat_template is None:
+        return f"{prompt.text}\n{prompt.opening}"
+    turns = [{"role": "user", "content": prompt.text}]
+    return cast(str, tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+
+def choose(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt], *, batch_size: int = 64
+) -> list[NDArray[np.float64]]:
+    """
+    Probability of each choice of each prompt, by likelihood; see [`~mitigate.scoring.candidate_probabilities`].
+
+    Args:
+        model (`PreTrainedModel`):
+            A causal language model.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer.
+        prompts (`Sequence[Prompt]` of length `n`):
+            Prompts with choices.
+        batch_size (`int`, *optional*, defaults to 64):
+            Sequences in one forward pass.
+
+    Returns:
+        `list[np.ndarray]`: `n` arrays, one probability a choice.
+
+    Raises:
+        ValueError: If a prompt has no choices.
+    """
+    if any(not prompt.choices for prompt in prompts):
+        raise ValueError("A prompt has no `choices`, so none can be chosen: let the model write the answer.")
+    # After a chat template the answer begins a turn; after plain text, a word.
+    space = "" if tokenizer.chat_template is not None else " "
+    texts = [render(tokenizer, prompt) for prompt in prompts]
+    choices = [[f"{space}{choice}" for choice in prompt.choices] for prompt in prompts]
+    return candidate_probabilities(model, tokenizer, texts, choices, batch_size=batch_size)
+
+
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Prompt],
+    decoding: Decoding,
+    *,
+    batch_size: int = 16,
+    cache: Path | None = None,
+) -> list[str]:
+    """
+    Let the model write an answer to each prompt.
+
+    Equal prompts get one answer. Draws are seeded by the batch, and the random state of the caller stays as it was.
+
+    Args:
+        model (`PreTrainedModel`):
+            A causal language model; it is put into evaluation mode for the time of the call.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer, with a padding token. It may pad on either side.
+        prompts (`Sequence[Prompt]` of length `n`):
+            The prompts.
+        decoding (`Decoding`):
+            How to write.
+        batch_size (`int`, *optional*, defaults to 16):
+            Prompts in one batch. Other sizes draw other answers, and round differently.
+        cache (`Path`, *optional*):
+            SQLite file that keeps answers under a hash of the model's weights, the prompt's token ids and the
+            decoding, so that an interrupted run goes on where it stopped. It is made if it is not there.
+
+    Returns:
+        `list[str]`: `n` answers without the prompt, special tokens and surrounding white space.
+
+    Raises:
+        ValueError: If the tokenizer has no padding token.
+    """
+    if tokenizer.pad_token_id is None:
+        raise ValueError("The tokenizer has no padding token: set `tokenizer.pad_token`, such as to its `eos_token`.")
+    # A chat template writes the special tokens itself.
+    special = tokenizer.chat_template is None
+    texts = [render(tokenizer, prompt) for prompt in prompts]
+    encoded = [tuple(tokenizer(text, add_special_tokens=special)["input_ids"]) for text in texts]
+    settings = json.dumps(asdict(decoding), sort_keys=True)
+    scope = f"{fingerprint(model)} {settings}" if cache is not None else settings
+    keys = {ids: hashlib.blake2b(f"{scope} {ids}".encode(), digest_size=20).hexdigest() for ids in encoded}
+    answers = _cached(cache, keys.values())
+    # Of similar length, so that little is padded.
+    wanted = sorted((ids for ids, key in keys.items() if key not in answers), key=lambda ids: (len(ids), keys[ids]))
+    with evaluation_mode(model):
+        for first in range(0, len(wanted), batch_size):
+            batch = wanted[first : first + batch_size]
+            new = dict(zip((keys[ids] for ids in batch), _write(model, tokenizer, batch, decoding), strict=True))
+            answers |= new
+            _store(cache, new)
+    return [answers[keys[ids]] for ids in encoded]
+
+
+def fingerprint(model: PreTrainedModel) -> str:
+    """
+    Hash the weights of a model.
+
+    Args:
+        model (`PreTrainedModel`):
+            The model.
+
+    Returns:
+        `str`: 40 hexadecimal digits; equal for models of equal weights and configuration.
+    """
+    digest = hashlib.blake2b(type(model).__name__.encode(), digest_size=20)
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).cpu().numpy())
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def _write(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[tuple[int, ...]], decoding: Decoding
+) -> list[str]:
+    inputs = tokenizer.pad({"input_ids": [list(ids) for ids in batch]}, padding_side="left", return_tensors="pt")
+    inputs = inputs.to(model.device)
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=decoding.max_new_tokens,
+        do_sample=decoding.temperature > 0,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=model.generation_config.eos_token_id if model.generation_config else tokenizer.eos_token_id,
+        **({"temperature": decoding.temperature, "top_p": decoding.top_p} if decoding.temperature > 0 else {}),
+    )
+    devices = [model.device] if model.device.type == "cuda" else []
+    seed = hashlib.blake2b(f"{decoding.seed} {batch}".encode(), digest_size=8).digest()
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int.from_bytes(seed, "big") % 2**63)
+        written = cast(Any, model).generate(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], generation_config=config
+        )
+    new = written[:, inputs["input_ids"].shape[1] :]
+    texts: list[str] = tokenizer.batch_decode(new, skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
+def _cached(cache: Path | None, keys: Iterable[str]) -> dict[str, str]:
+    if cache is None or not cache.is_file():
+        return {}
+    with closing(sqlite3.connect(cache, timeout=60)) as database:
+        rows = (database.execute("SELECT key, answer FROM answers WHERE key = ?", (key,)).fetchone() for key in keys)
+        return {row[0]: row[1] for row in rows if row is not None}
+
+
+def _store(cache: Path | None, answers: dict[str, str]) -> None:
+    if cache is None:
+        return
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(cache, timeout=60)) as database, database:
+        database.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
+        database.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", answers.items())

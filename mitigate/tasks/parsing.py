@@ -1,0 +1,82 @@
+"""Read answers: labels, names, and refusals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+# How models refuse, in the languages of the tasks. Only what could not be read is searched for it, so that a valid
+# answer with an apology before it stays valid.
+_REFUSAL = re.compile(
+    r"\b(?:i(?:'m| am)? (?:can(?:no|')t|can not|won't|will not|am unable|unable|not able|must decline|decline)"
+    r"|(?:i'm|i am) (?:sorry|afraid|not able|unable)|i apologi[sz]e|sorry|as an? (?:ai|language model)"
+    r"|it (?:is|would be) (?:not appropriate|inappropriate|unethical)"
+    r"|lo siento|no puedo|como modelo de lenguaje|desculpe|sinto muito|não posso|como um modelo de linguagem)\b"
+    r"|抱歉|对不起|我不能|我无法|作为(?:一个)?(?:AI|人工智能|语言模型)"
+    r"|عذرا|عذرًا|آسف|أعتذر|لا أستطيع|لا يمكنني",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(
+    r"^(?:the )?(?:final )?(?:answer|label|category|occupation|topic)\s*(?:is\b\s*[:：]?|[:：])", re.IGNORECASE
+)
+_EDGES = " \t\"'`*“”‘’«»()[].,;:!。，：！؟?…-"
+
+
+def is_refusal(answer: str) -> bool:
+    """
+    Tell whether an answer declines to answer, by the phrases with which models do so in English, Spanish, Portuguese,
+    Chinese and Arabic.
+
+    Args:
+        answer (`str`):
+            The answer.
+
+    Returns:
+        `bool`: Whether one of the phrases is among its first 200 characters.
+
+    Limits: a rule on phrases, not a judgement. Answers that evade without them count as unparsed only.
+    """
+    return _REFUSAL.search(answer[:200].replace("’", "'")) is not None
+
+
+def exact_label(answer: str, labels: Sequence[str]) -> str | None:
+    """
+    Read an answer that should be one label and nothing else.
+
+    The first line counts, without quotes, punctuation, case, and a lead such as "Answer:". A label inside a sentence
+    is not taken, since `not offensive` would be read as `offensive`.
+
+    Args:
+        answer (`str`):
+            The answer.
+        labels (`Sequence[str]`):
+            The labels.
+
+    Returns:
+        `str` or `None`: The label, `None` if the line is none.
+    """
+    line = next((line for line in map(str.strip, answer.splitlines()) if line), "")
+    return {_plain(label): label for label in labels}.get(_plain(_LEAD.sub("", line.strip(_EDGES))))
+
+
+def only_mention(answer: str, names: Sequence[str]) -> str | None:
+    """
+    Find the one name that an answer mentions.
+
+    Args:
+        answer (`str`):
+            The answer.
+        names (`Sequence[str]`):
+            The names, matched as whole words in any case.
+
+    Returns:
+        `str` or `None`: The name, `None` if none or several are mentioned. Of names that contain each other, the
+        longest at a place counts.
+    """
+    pattern = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    found = {match.casefold() for match in re.findall(rf"(?<!\w)(?:{pattern})(?!\w)", answer, re.IGNORECASE)}
+    return next((name for name in names if name.casefold() in found), None) if len(found) == 1 else None
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("_", " ").strip(_EDGES).casefold().split())

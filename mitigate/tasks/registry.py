@@ -1,0 +1,102 @@
+"""All tasks by name, and one call that asks a model and scores it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from mitigate.tasks.answers import Decoding, choose, generate
+from mitigate.tasks.base import Answer, Scores, Task
+from mitigate.tasks.hiring import HiringTask
+
+TASKS: Mapping[str, Callable[..., Task[Any]]] = {
+    "hiring": HiringTask,
+}
+
+
+def load_task(name: str, **options: Any) -> Task[Any]:
+    """
+    Make a task.
+
+    Args:
+        name (`str`):
+            One of `TASKS`.
+        options (`Any`):
+            Its settings, such as `source`.
+
+    Returns:
+        `Task`: The task.
+
+    Raises:
+        ValueError: If there is no such task.
+
+    Example:
+    ```python
+    >>> from mitigate.tasks import load_task
+
+    >>> task = load_task("hiring", panels_per_job=2)
+    >>> task.related_to, task.relation, len(task.prompts(task.load()))
+    (('gender', 'culture'), 'direct', 96)
+    ```
+    """
+    if name not in TASKS:
+        raise ValueError(f"`name`: there is no task '{name}' (available: {', '.join(TASKS)}).")
+    return TASKS[name](**options)
+
+
+def evaluate(
+    task: Task[Any],
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Dataset,
+    *,
+    by_likelihood: bool | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 16,
+    cache: Path | None = None,
+) -> Scores:
+    """
+    Ask a model about items, and score its answers.
+
+    Args:
+        task (`Task`):
+            The task.
+        model (`PreTrainedModel`):
+            A causal language model.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer, with a padding token.
+        items (`Dataset`):
+            Rows as from `task.load`.
+        by_likelihood (`bool`, *optional*, defaults to `True` where the answers are a closed set):
+            Whether to take the most probable choice instead of letting the model write. No answer is missing then.
+        temperature (`float`, *optional*, defaults to 0):
+            Temperature of what is written; see [`Decoding`].
+        seed (`int`, *optional*, defaults to 0):
+            Seed of what is written.
+        batch_size (`int`, *optional*, defaults to 16):
+            Prompts in a batch.
+        cache (`Path`, *optional*):
+            File that keeps what was written; see [`generate`].
+
+    Returns:
+        `Scores`: The metrics.
+
+    Raises:
+        ValueError: If likelihood is asked for and the answers are no closed set.
+    """
+    chosen = task.closed if by_likelihood is None else by_likelihood
+    if chosen and not task.closed:
+        raise ValueError(f"`by_likelihood`: the answers of task '{task.name}' are no closed set. Let the model write.")
+    prompts = task.prompts(items)
+    answers: Sequence[Answer]
+    if chosen:
+        answers = choose(model, tokenizer, prompts, batch_size=batch_size)
+    else:
+        decoding = Decoding(task.max_new_tokens, temperature, seed=seed)
+        answers = generate(model, tokenizer, prompts, decoding, batch_size=batch_size, cache=cache)
+    return task.score(prompts, answers)

@@ -1,0 +1,146 @@
+"""Where a task's items come from: a set of the Hub, or a local file with the same columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, load_dataset
+from datasets.exceptions import DatasetsError
+
+_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    # Without its defaults, the reader would take the text "None" or "NA" for a missing value.
+    ".csv": ("csv", {"keep_default_na": False}),
+    ".tsv": ("csv", {"keep_default_na": False, "delimiter": "\t"}),
+    ".jsonl": ("json", {}),
+    ".json": ("json", {}),
+    ".parquet": ("parquet", {}),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """
+    A set of the Hub, or a local file, and how its columns are called there.
+
+    Args:
+        path (`str`):
+            Id of a data set of the Hub, or the path of a file that ends in `.csv`, `.tsv`, `.jsonl`, `.json` or
+            `.parquet`.
+        revision (`str`, *optional*):
+            Commit, branch or tag of the Hub's repository. Pin the commit in what you publish.
+        subset (`str`, *optional*):
+            Configuration of the data set.
+        split (`str`, *optional*, defaults to `"test"`):
+            Split; local files have none.
+        data_files (`str`, *optional*):
+            File of the repository, where it has several.
+        columns (`Mapping[str, str | tuple[str, ...]]`, *optional*):
+            By the task's name of a column its name in the source, where it differs; several are joined by a slash
+            (`{"group": ("gender", "culture")}`).
+        values (`Mapping[str, Mapping[str, str]]`, *optional*):
+            By the task's name of a column what its values mean (`{"label": {"0": "acceptable", "1": "offensive"}}`).
+            Rows with another value are an error.
+        confirmed (`bool`, *optional*, defaults to `False`):
+            Whether id and columns were seen in the documentation of the set; otherwise they are from memory.
+    """
+
+    path: str
+    revision: str | None = None
+    subset: str | None = None
+    split: str = "test"
+    data_files: str | None = None
+    columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    confirmed: bool = False
+
+
+def shipped(file: str, **options: Any) -> Source:
+    """
+    Name a file of this package.
+
+    Args:
+        file (`str`):
+            Its name.
+        options (`Any`):
+            Further arguments of [`Source`].
+
+    Returns:
+        `Source`: The source.
+    """
+    return Source(str(resources.files("mitigate.tasks") / "data" / file), confirmed=True, **options)
+
+
+def load_rows(source: Source, columns: Sequence[str]) -> Dataset:
+    """
+    Load the rows of a source.
+
+    Args:
+        source (`Source`):
+            The source.
+        columns (`Sequence[str]`):
+            Columns that the result has, by the task's names.
+
+    Returns:
+        `Dataset`: Rows with these columns and no other. Numbers and truth values become text; lists stay.
+
+    Raises:
+        ValueError: If the source cannot be read or has no rows, a column is not there, or a value is empty or unknown.
+    """
+    raw = _read(source)
+    result = {}
+    for name in columns:
+        named = source.columns.get(name, name)
+        parts = (named,) if isinstance(named, str) else named
+        for part in parts:
+            if part not in raw.column_names:
+                raise ValueError(
+                    f"Column '{name}': {source.path} has no column '{part}' (columns: {', '.join(raw.column_names)}). "
+                    f"Name it with `columns={{'{name}': …}}` of the source."
+                )
+        rows = zip(*(raw[part] for part in parts), strict=True)
+        result[name] = [_value(source, name, cells, number) for number, cells in enumerate(rows, start=1)]
+    return Dataset.from_dict(result)
+
+
+def _read(source: Source) -> Dataset:
+    suffix = Path(source.path).suffix
+    if suffix in _FORMATS and not Path(source.path).is_file():
+        raise ValueError(f"`path`: there is no file {source.path}.")
+    try:
+        if suffix in _FORMATS:
+            kind, options = _FORMATS[suffix]
+            rows = load_dataset(kind, data_files=source.path, split="train", keep_in_memory=True, **options)
+        else:
+            rows = load_dataset(
+                source.path,
+                source.subset,
+                split=source.split,
+                revision=source.revision,
+                data_files=source.data_files,
+            )
+    except (OSError, ValueError, DatasetsError) as error:
+        raise ValueError(f"`path`: {source.path} cannot be read: {error}") from error
+    if len(rows) == 0:
+        raise ValueError(f"`path`: {source.path} has no rows.")
+    return rows
+
+
+def _value(source: Source, name: str, cells: tuple[Any, ...], number: int) -> Any:
+    if any(cell is None or cell == "" or cell == [] for cell in cells):
+        raise ValueError(f"Column '{name}' is empty in row {number} of {source.path}. Drop the row or fill it in.")
+    if len(cells) == 1 and isinstance(cells[0], (list, dict)):
+        return cells[0]
+    text = "/".join(str(cell) for cell in cells)
+    known = source.values.get(name)
+    if known is None:
+        return text
+    if text not in known:
+        raise ValueError(
+            f"Column '{name}' is '{text[:40]}' in row {number} of {source.path}, and `values` knows "
+            f"{', '.join(known)}. Add it there, or drop the row."
+        )
+    return known[text]
