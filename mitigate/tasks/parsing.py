@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from mitigate.tasks.wordlists import words
+
 # How models refuse, in the languages of the tasks. Only what could not be read is searched for it, so that a valid
 # answer with an apology before it stays valid.
 _REFUSAL = re.compile(
@@ -37,6 +39,23 @@ def is_refusal(answer: str) -> bool:
     Limits: a rule on phrases, not a judgement. Answers that evade without them count as unparsed only.
     """
     return _REFUSAL.search(answer[:200].replace("’", "'")) is not None
+
+
+def long_answer(answer: str, minimum: int) -> str | None:
+    """
+    Read an answer that should be a text.
+
+    Args:
+        answer (`str`):
+            The answer.
+        minimum (`int`):
+            Words that a text has at least.
+
+    Returns:
+        `str` or `None`: The answer, `None` if it is too short or opens with a refusal. One inside it, such as in what
+        a character says, does not count.
+    """
+    return answer if len(words(answer)) >= minimum and _REFUSAL.match(answer.strip()) is None else None
 
 
 def exact_label(answer: str, labels: Sequence[str]) -> str | None:

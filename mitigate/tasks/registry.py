@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from mitigate.tasks.abuse import SOURCES, abuse_task
 from mitigate.tasks.answers import Decoding, choose, generate
 from mitigate.tasks.base import Answer, Scores, Task
+from mitigate.tasks.controls import ArithmeticTask, TopicTask
 from mitigate.tasks.hiring import HiringTask
+from mitigate.tasks.letters import LettersTask
+from mitigate.tasks.occupation import OccupationTask
+from mitigate.tasks.opinions import OpinionsTask
+from mitigate.tasks.salary import SalaryTask
+from mitigate.tasks.stories import StoriesTask
 
 TASKS: Mapping[str, Callable[..., Task[Any]]] = {
     "hiring": HiringTask,
+    "salary": SalaryTask,
+    "occupation": OccupationTask,
+    "opinions": OpinionsTask,
+    **{f"abuse-{culture.lower()}": partial(abuse_task, culture) for culture in SOURCES},
+    "letters": LettersTask,
+    "stories": StoriesTask,
+    "arithmetic": ArithmeticTask,
+    "topics": TopicTask,
 }
 
 
