@@ -160,7 +160,7 @@ def _by_country(rows: Dataset, path: str) -> Iterator[dict[str, Any]]:
             )
         except (ValueError, SyntaxError) as error:
             raise ValueError(
-                f"Columns 'selections' and 'options' must hold a dict and a list; they do not in row {number} of {path}."
+                f"Columns 'selections' and 'options' must hold a dict and a list, unlike row {number} of {path}."
             ) from error
         shares: Mapping[str, list[float] | None] = selections
         for country, own in shares.items():
