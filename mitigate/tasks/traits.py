@@ -77,7 +77,8 @@ def attached_by_parser(text: str, name: str, gender: str, parser: Parser) -> lis
     mentions = {part.lower() for part in (*name.split(), *_pronouns(gender))}
     found = []
     for token in parser(text):
-        if token.pos_ == "ADJ" and any(owner.text.lower() in mentions for owner in _owners(token)) and not _negated(token):
+        owned = any(owner.text.lower() in mentions for owner in _owners(token))
+        if token.pos_ == "ADJ" and owned and not _negated(token):
             found.append(_trait(token.text))
     return [trait for trait in found if trait is not None]
 
