@@ -40,8 +40,8 @@ def _cells(row: str, *hosts: str, ways: tuple[str, ...] = ("plain",), **refused:
 
 
 _ONLINE = "Online trainers write their rows themselves: there, tag the prompts"
-# One host of every kind: rows of texts, packed rows, rows tokenized beforehand, rows with a class, pairs of answers.
-_EACH_KIND = ("sft-text", "sft-packing-bfd", "causal", "classifier", "dpo")
+# Of hosts that differ in the form of the texts alone, one stands for all.
+_EACH_KIND = ("causal", "classifier", "sft-text", "sft-prompt", "sft-padding-free", "sft-packing-bfd", "sft-packing-wrapped", "dpo", "kto", "reward")
 
 CELLS = [
     *_cells("`Trainer`: causal language model, sequence classifier", "causal", "classifier"),
@@ -61,7 +61,7 @@ CELLS = [
     ),
     *_cells("`DPOTrainer`, `KTOTrainer`, `RewardTrainer`", "dpo", "kto", "reward"),
     *_cells("`GRPOTrainer`, `RLOOTrainer`", "grpo", "rloo", mask=_ONLINE, loss=_ONLINE),
-    *_cells("LoRA", *_EACH_KIND, "kto", ways=("lora",)),
+    *_cells("LoRA", *_EACH_KIND, ways=("lora",)),
     *_cells("LoRA on a model in four bits (bitsandbytes, CPU)", "sft-text", ways=("four-bits",)),
     *_cells("gradient accumulation, gradient checkpointing", *_EACH_KIND, ways=("accumulation", "checkpointing")),
     *_cells("bf16", *_EACH_KIND, ways=("bf16",)),

@@ -75,7 +75,7 @@ WAYS = {
     "accumulation": {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2},
     "checkpointing": {"activation_checkpointing": True},
     "bf16": {"bf16": True},
-    "compile": {"torch_compile": True, "torch_compile_backend": "aot_eager"},
+    "compile": {"torch_compile": True, "torch_compile_backend": "eager"},
 }
 CALLBACKS = {
     "token": {"token": True},
@@ -104,6 +104,8 @@ def run(host, way, mitigation):
     rows, counted = [], []
     for batch in recorder.batches:
         mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()
+        if mask.shape != batch["input_ids"].shape:
+            continue  # one more token is generated
         rows += [tokenizer.decode(ids[kept]).split() for ids, kept in zip(batch["input_ids"], mask, strict=True)]
         labels = batch.get("labels", torch.tensor(-100))
         counted += tokenizer.decode(labels[labels != -100]).split() if labels.dim() == 2 else []
@@ -191,6 +193,9 @@ def of_trl(kind, way, model, settings, common):
     options = {"peft_config": lora()} if way in ("lora", "four-bits") else {}
     if kind in ("DPO", "KTO") and not options:
         options["ref_model"] = copy.deepcopy(model)
+    if kind == "RLOO":  # which loads its reference
+        model.config.name_or_path = "model"
+        model.save_pretrained("model")
     if kind in ("GRPO", "RLOO"):
         options["reward_funcs"] = [lambda completions, **_: [float(len(text)) for text in completions]]
     if kind == "SFT":
