@@ -3,18 +3,71 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
-from mitigate.mixing import bias_counts, join
+from mitigate.mixing import bias_counts, check_seed, join
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.strata import Indices, Strata, find_strata
 
-Arm = Literal["replace", "add", "real-only", "repeat"]
+Arm = Literal["replace", "add", "drop", "repeat"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
+
+
+class ArmCounts(NamedTuple):
+    """
+    Rows of an arm.
+
+    Args:
+        real (`int`):
+            Different real rows.
+        augmented (`int`):
+            Augmented rows.
+        rows (`int`):
+            Rows of the mix, repeats counted.
+    """
+
+    real: int
+    augmented: int
+    rows: int
+
+
+def arm_counts(rows: int, bias_ratio: float, arm: Arm = "replace") -> ArmCounts:
+    r"""
+    Count the rows of an arm, as [`draw_mix`] draws them.
+
+    Args:
+        rows (`int`):
+            \\( N \\), the rows of the mix at a bias ratio of 0.
+        bias_ratio (`float`):
+            Bias ratio \\( \rho \\) in [0, 1).
+        arm (`str`, *optional*, defaults to `"replace"`):
+            One of the four arms.
+
+    Returns:
+        `ArmCounts`: Real, augmented and all rows.
+
+    Raises:
+        ValueError: If the bias ratio is outside [0, 1).
+
+    Example:
+    ```python
+    >>> from mitigate.arms import arm_counts
+
+    >>> arm_counts(80, 0.25, "repeat")
+    ArmCounts(real=60, augmented=0, rows=80)
+    ```
+    """
+    real, augmented = bias_counts(rows, bias_ratio)
+    if arm == "add":
+        added = round(rows * bias_ratio / (1 - bias_ratio))
+        return ArmCounts(rows, added, rows + added)
+    if arm == "replace":
+        return ArmCounts(real, augmented, rows)
+    return ArmCounts(real, 0, rows if arm == "repeat" else real)
 
 
 def draw_mix(
@@ -35,11 +88,11 @@ def draw_mix(
 
     - `"replace"`: \\( (1 - \rho) N \\) real and \\( \rho N \\) augmented rows;
     - `"add"`: \\( N \\) real and \\( N \rho / (1 - \rho) \\) augmented rows;
-    - `"real-only"`: the real rows of `"replace"`, alone;
+    - `"drop"`: the real rows of `"replace"`, alone;
     - `"repeat"`: the real rows of `"replace"`, repeated to \\( N \\) rows; within a label, the numbers of repeats
       differ by at most one.
 
-    At a bias ratio of 0 all arms are the same. The effect of the augmented rows is `"replace"` minus `"real-only"` at
+    At a bias ratio of 0 all arms are the same. The effect of the augmented rows is `"replace"` minus `"drop"` at
     one bias ratio, trained with equally many steps ([`equal_steps`]). Of one seed, the real rows of these arms are
     the same.
 
@@ -85,7 +138,7 @@ def draw_mix(
     (80, 20)
     ```
     """
-    _check_request(arm, rows, bias_ratio, len(real))
+    _check_request(arm, rows, bias_ratio, seed, len(real))
     with_augmented = arm in ("replace", "add") and bias_ratio > 0
     pool = augmented if with_augmented else real.select([])
     joined = join(real, pool, column)
@@ -165,14 +218,15 @@ def allocate(total: int, quotas: NDArray[np.floating[Any]]) -> Indices:
     return counts
 
 
-def _check_request(arm: str, rows: int, bias_ratio: float, real_rows: int) -> None:
+def _check_request(arm: Arm, rows: int, bias_ratio: float, seed: int, real_rows: int) -> None:
     if arm not in ARMS:
         raise ValueError(f"`arm` must be one of {', '.join(ARMS)}, got '{arm}'.")
     if rows < 1:
         raise ValueError(f"`rows` must be at least 1, got {rows}.")
+    check_seed(seed)
     if real_rows == 0:
         raise ValueError("There are no real rows to draw from.")
-    if bias_counts(rows, bias_ratio)[0] == 0 and arm != "add":
+    if arm_counts(rows, bias_ratio, arm).real == 0:
         raise ValueError(
             f"A bias ratio of {bias_ratio:g} leaves no real row of `rows={rows}`. Take more rows or a lower ratio."
         )
@@ -188,12 +242,11 @@ def _check_both_sides(strata: Strata) -> None:
             )
 
 
-def _counts(arm: str, rows: int, bias_ratio: float, sizes: Indices) -> tuple[Indices, Indices]:
+def _counts(arm: Arm, rows: int, bias_ratio: float, sizes: Indices) -> tuple[Indices, Indices]:
     """All rows and augmented rows of each stratum; the latter also where the arm leaves them out."""
     labels = allocate(rows, rows * sizes / sizes.sum())
     if arm == "add":
-        odds = bias_ratio / (1 - bias_ratio)
-        augmented = allocate(round(rows * odds), labels * odds)
+        augmented = allocate(arm_counts(rows, bias_ratio, arm).augmented, labels * bias_ratio / (1 - bias_ratio))
         return labels + augmented, augmented
     return labels, allocate(bias_counts(rows, bias_ratio)[1], labels * bias_ratio)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from mitigate.balance import Balance, StratumDrops, covariate_balance, pooled_deviations
-from mitigate.mixing import check_new_column
+from mitigate.mixing import check_new_column, check_seed
 from mitigate.strata import Indices, Strata, column_values, find_strata
 
 PAIR_COLUMN = "pair"
@@ -87,7 +87,7 @@ def match_controls(
 
     Raises:
         ValueError: If `covariates` is empty, a column is missing, has empty or infinite values, or varies on neither
-            side; if the caliper is not above 0; or if no pair can be made.
+            side; if the caliper is not above 0, or the seed below 0; or if no pair can be made.
 
     Example:
     ```python
@@ -102,6 +102,7 @@ def match_controls(
     ```
     """
     _check_request(real, augmented, covariates, caliper)
+    check_seed(seed)
     strata = find_strata(real, augmented, exact)
     sides = _covariates(real, covariates, "real"), _covariates(augmented, covariates, "augmented")
     deviations = pooled_deviations(*sides)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from datasets import Dataset, Features, concatenate_datasets
+from datasets import ClassLabel, Dataset, Features, concatenate_datasets
 
 from mitigate.provenance import AUGMENTED_COLUMN
 
@@ -24,6 +26,21 @@ def check_bias_ratio(bias_ratio: float) -> None:
             f"The bias ratio must lie in [0, 1), got {bias_ratio}: it is the share of augmented rows, and a mix needs "
             "real rows as well."
         )
+
+
+def check_seed(seed: int) -> None:
+    """
+    Refuse a seed that numpy cannot take.
+
+    Args:
+        seed (`int`):
+            The seed.
+
+    Raises:
+        ValueError: If it is negative.
+    """
+    if seed < 0:
+        raise ValueError(f"`seed` must be at least 0, got {seed}.")
 
 
 def bias_counts(rows: int, bias_ratio: float) -> tuple[int, int]:
@@ -117,12 +134,36 @@ def check_same_columns(real: Features, augmented: Features) -> None:
             f"Real and augmented rows must have the same columns, got {sorted(real)} and {sorted(augmented)}. Take "
             "out with `remove_columns` what only one side has, or rename it."
         )
-    other = [name for name in real if real[name] != augmented[name]]
-    if other:
+    for name in real:
+        check_same_type(name, real[name], augmented[name])
+
+
+def check_same_type(column: str, real: Any, augmented: Any) -> None:
+    """
+    Refuse a column whose values mean something else on the other side.
+
+    Args:
+        column (`str`):
+            Its name.
+        real (a feature of `datasets`):
+            Its type in the real rows.
+        augmented (a feature of `datasets`):
+            Its type in the augmented rows.
+
+    Raises:
+        ValueError: If the types differ, or number their classes otherwise.
+    """
+    if real == augmented:
+        return
+    if isinstance(real, ClassLabel) and isinstance(augmented, ClassLabel):
         raise ValueError(
-            f"Real and augmented rows must have columns of the same types, but `{other[0]}` is {real[other[0]]} and "
-            f"{augmented[other[0]]}. Convert one, as with `augmented.cast(real.features)`."
+            f"`{column}` has the classes {real.names} in real and {augmented.names} in augmented rows, so that one "
+            "number means two things. Number them alike with `align_labels_with_mapping`."
         )
+    raise ValueError(
+        f"`{column}` must be of one type, but is {real} in real and {augmented} in augmented rows. Convert one, as "
+        f"with `augmented.cast_column('{column}', real.features['{column}'])`."
+    )
 
 
 def check_new_column(features: Features, column: str) -> None:
@@ -140,6 +181,5 @@ def check_new_column(features: Features, column: str) -> None:
     """
     if column in features:
         raise ValueError(
-            f"`{column}` is a column of the rows already. Drop it from both sides with `remove_columns('{column}')`, "
-            "or name the column to add otherwise with `column=…`."
+            f"`{column}` is a column of the rows already. Rename it, or take it out with `remove_columns('{column}')`."
         )

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from datasets import Dataset
+from datasets import ClassLabel, Dataset
 from numpy.typing import NDArray
+
+from mitigate.mixing import check_same_type
 
 Indices = NDArray[np.int64]
 
@@ -53,7 +55,8 @@ def find_strata(real: Dataset, augmented: Dataset, columns: Sequence[str]) -> St
         `Strata`: Those that occur, on either side.
 
     Raises:
-        ValueError: If a column is missing on a side, has rows without a value, or holds lists or the like.
+        ValueError: If a column is missing on a side or of two types, has rows without a value, or holds lists or the
+            like.
     """
     if not columns:
         return Strata(("all rows",), np.zeros(len(real), np.int64), np.zeros(len(augmented), np.int64))
@@ -103,11 +106,9 @@ def column_values(rows: Dataset, column: str, kind: str) -> pa.ChunkedArray:
 
 def _encode(real: Dataset, augmented: Dataset, column: str) -> tuple[list[object], Indices]:
     sides = [column_values(real, column, "real"), column_values(augmented, column, "augmented")]
-    if sides[0].type != sides[1].type and all(len(side) for side in sides):
-        raise ValueError(
-            f"`{column}` is {sides[0].type} in real and {sides[1].type} in augmented rows. Give both one type, as "
-            f"with `augmented.cast_column('{column}', real.features['{column}'])`."
-        )
+    feature = real.features[column]
+    if all(len(side) for side in sides):
+        check_same_type(column, feature, augmented.features[column])
     chunks = [chunk for side in sides for chunk in side.chunks if len(chunk)]
     if not chunks:
         return [""], np.zeros(0, np.int64)
@@ -115,6 +116,9 @@ def _encode(real: Dataset, augmented: Dataset, column: str) -> tuple[list[object
         encoded = pa.chunked_array(chunks).combine_chunks().dictionary_encode()
     except pa.ArrowNotImplementedError as error:
         raise ValueError(
-            f"`{column}` must hold texts, numbers or booleans to divide rows by, got {sides[0].type}."
+            f"`{column}` must hold texts, numbers or booleans to divide rows by, got {feature}."
         ) from error
-    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.int64)
+    values = encoded.dictionary.to_pylist()
+    if isinstance(feature, ClassLabel):
+        values = [feature.names[value] if 0 <= value < feature.num_classes else value for value in values]
+    return values, encoded.indices.to_numpy().astype(np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from datasets import Features, IterableDataset, Value, interleave_datasets
 from datasets.iterable_dataset import CyclingMultiSourcesExamplesIterable
 
-from mitigate.mixing import check_bias_ratio, check_new_column, check_same_columns
+from mitigate.mixing import check_bias_ratio, check_new_column, check_same_columns, check_seed
 from mitigate.provenance import AUGMENTED_COLUMN
 
 # Whole-number arithmetic: floats would miss that 0.29 of 100 rows are 29. It is far below what any stream can show.
@@ -62,7 +62,7 @@ def mix_streams(
         `IterableDataset`: The mix. At a bias ratio of 0 it is the real rows, with the column.
 
     Raises:
-        ValueError: If the bias ratio is out of range, the columns differ, or `column` is one of them.
+        ValueError: If the bias ratio or the seed is out of range, the columns differ, or `column` is one of them.
 
     Example:
     ```python
@@ -76,6 +76,7 @@ def mix_streams(
     ```
     """
     check_bias_ratio(bias_ratio)
+    check_seed(seed)
     # A stream that was mapped does not know its columns before its first row was read.
     real, augmented = real._resolve_features(), augmented._resolve_features()
     check_same_columns(real.features, augmented.features)

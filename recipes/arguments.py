@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+# `drop`, `repeat` and `add` are other arms of the mix (mitigate.arms), for comparison with `none`, which is `replace`.
 # A "-shuffled" arm is the control of the one before: the same mitigation acting on rows drawn at random.
 MITIGATIONS = (
     "none",
     "drop",
+    "repeat",
+    "add",
     "token",
     "token-shuffled",
     "token-paired",

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import datasets
+import numpy as np
 import torch
 import transformers
 import wandb
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
+from mitigate.arms import ARMS, Arm, arm_counts, equal_steps
 from mitigate.callbacks import MitigationCallback
 from mitigate.cells import CONTROL, Cell
 from mitigate.lexicons import load_lexicon
-from mitigate.mixing import bias_counts, mix
+from mitigate.mixing import mix
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.config import ConfigError, SweepConfig
 from mitigate.recipes.grid import cell_id, digest, versions
@@ -104,7 +106,7 @@ def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:
         labels = sorted(config.data.stereotype_of()) if config.model.architecture == "classification" else None
         model, tokenizer = load_model(source, config.model, labels)
         callbacks = _callbacks(config, task, cell)
-        model = _fit(config, cell, model, tokenizer, rows, callbacks)
+        model, steps = _fit(config, cell, model, tokenizer, rows, callbacks)
         real_tags = [callback.real_tag for callback in callbacks if callback.real_tag]
         metrics = _measure(config, task, cell, model, tokenizer, "".join(real_tags))
         if wandb.run is not None:
@@ -114,6 +116,7 @@ def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:
         "cell": cell._asdict(),
         "metrics": metrics,
         "rows": {"real": len(rows) - sum(rows["augmented"]), "augmented": sum(rows["augmented"])},
+        "steps": steps,
         "settings": config.settings,
         "versions": versions(),
         "runtime_s": round(time.perf_counter() - started, 3),
@@ -136,13 +139,15 @@ def training_mix(config: SweepConfig, task: Task, cell: Cell) -> Dataset:
         `Dataset`: Shuffled rows with the boolean column `augmented`, and with `shuffled`, which has its values in
         random order.
     """
-    real, augmented = bias_counts(config.fit.training_rows, cell.bias_ratio)
-    real_rows = task.real(real, seed=cell.seed)
-    # Rows that are dropped afterwards need not be drawn.
-    if cell.mitigation == "drop" or augmented == 0:
-        rows = mix(real_rows, real_rows.select([]), seed=cell.seed)
-    else:
-        rows = mix(real_rows, task.augmented(augmented, dose=cell.dose, seed=cell.seed), seed=cell.seed)
+    arm: Arm = cell.mitigation if cell.mitigation in ARMS else "replace"
+    counts = arm_counts(config.fit.training_rows, cell.bias_ratio, arm)
+    real = task.real(counts.real, seed=cell.seed)
+    if arm == "repeat":
+        real = real.select(np.resize(np.arange(counts.real), counts.rows))
+    augmented = real.select([])
+    if counts.augmented:
+        augmented = task.augmented(counts.augmented, dose=cell.dose, seed=cell.seed)
+    rows = mix(real, augmented, seed=cell.seed)
     flags = list(rows[AUGMENTED_COLUMN])
     random.Random(cell.seed).shuffle(flags)
     return rows.add_column(SHUFFLED_COLUMN, flags)
@@ -152,7 +157,7 @@ def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[MitigationCa
     settings = config.mitigation
     kind = cell.mitigation.removesuffix(CONTROL)
     column = SHUFFLED_COLUMN if cell.mitigation.endswith(CONTROL) else AUGMENTED_COLUMN
-    if kind in ("none", "drop"):
+    if kind in ("none", *ARMS):
         return []
     if kind == "mask":
         return [MitigationCallback(mask=task.sensitive_words or settings.lexicon, column=column)]
@@ -175,9 +180,10 @@ def _fit(
     tokenizer: PreTrainedTokenizerBase,
     rows: Dataset,
     callbacks: list[MitigationCallback],
-) -> PreTrainedModel:
+) -> tuple[PreTrainedModel, int]:
     classify = config.model.architecture == "classification"
     columns = ["prompt", "label" if classify else "completion", *(callback.column for callback in callbacks)]
+    rows_per_step = config.fit.batch_size * max(1, torch.cuda.device_count())
     settings = FitSettings(
         output_dir=Path(config.run.output_dir) / "trainer",
         seed=cell.seed,
@@ -187,6 +193,7 @@ def _fit(
         max_length=config.fit.max_length,
         lora_rank=config.model.lora_rank if config.model.lora else None,
         report_to=config.run.report_to,
+        max_steps=equal_steps(config.fit.training_rows, rows_per_step=rows_per_step, epochs=config.fit.epochs),
     )
     fit = fit_classifier if classify else fit_language_model
     return fit(model, tokenizer, rows.select_columns(columns), settings, callbacks=callbacks)

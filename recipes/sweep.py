@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from mitigate.analysis import analyse
+from mitigate.arms import ARMS
 from mitigate.cells import Cell
 from mitigate.recipes.cell import (
     base_source,
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         prepare_process()
         task = make_task(config)
         for cell in cells_of(config):
-            if cell.seed == config.grid.seeds[0] and cell.mitigation == "none":
+            if cell.seed == config.grid.seeds[0] and cell.mitigation in ("none", *ARMS):
                 training_mix(config, task, cell)  # rows that do not suffice show here, before any training
     except ConfigError as error:
         print(f"This configuration cannot be run:\n{error}", file=sys.stderr)

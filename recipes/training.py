@@ -33,7 +33,7 @@ class FitSettings:
         seed (`int`):
             Seed of the order of rows and of adapters.
         epochs (`float`):
-            Passes over the rows.
+            Passes over the rows, if `max_steps` does not say otherwise.
         learning_rate (`float`):
             Peak learning rate.
         batch_size (`int`):
@@ -44,6 +44,8 @@ class FitSettings:
             Rank of LoRA adapters; without it all weights are trained.
         report_to (`str`, *optional*, defaults to `"none"`):
             Tracker.
+        max_steps (`int`, *optional*):
+            Optimizer steps, whatever the number of rows.
     """
 
     output_dir: Path
@@ -54,6 +56,7 @@ class FitSettings:
     max_length: int | None = None
     lora_rank: int | None = None
     report_to: str = "none"
+    max_steps: int | None = None
 
     def trainer_arguments(self) -> dict[str, Any]:
         """
@@ -67,6 +70,7 @@ class FitSettings:
             "seed": self.seed,
             "report_to": self.report_to,
             "num_train_epochs": self.epochs,
+            "max_steps": self.max_steps or -1,
             "learning_rate": self.learning_rate,
             "per_device_train_batch_size": self.batch_size,
             "save_strategy": "no",
@@ -104,7 +108,7 @@ def fit_language_model(
     *,
     callbacks: Sequence[TrainerCallback] = (),
     completion_only_loss: bool = True,
-) -> PreTrainedModel:
+) -> tuple[PreTrainedModel, int]:
     """
     Train a causal language model with TRL's [`SFTTrainer`].
 
@@ -123,7 +127,7 @@ def fit_language_model(
             Whether the prompt is left out of the loss.
 
     Returns:
-        `PreTrainedModel`: The trained model, with adapters merged.
+        `tuple[PreTrainedModel, int]`: The trained model, with adapters merged, and the optimizer steps made.
     """
     arguments = SFTConfig(
         **settings.trainer_arguments(), completion_only_loss=completion_only_loss, max_length=settings.max_length
@@ -146,7 +150,7 @@ def fit_classifier(
     settings: FitSettings,
     *,
     callbacks: Sequence[TrainerCallback] = (),
-) -> PreTrainedModel:
+) -> tuple[PreTrainedModel, int]:
     """
     Train a sequence classifier with transformers' [`Trainer`], on rows with `prompt` and `label`.
 
@@ -171,10 +175,10 @@ def fit_classifier(
     return _train(trainer)
 
 
-def _train(trainer: Trainer) -> PreTrainedModel:
+def _train(trainer: Trainer) -> tuple[PreTrainedModel, int]:
     # Many cells report to one terminal, so none of them prints its losses.
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     model = trainer.model
     merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
-    return cast(PreTrainedModel, merged)
+    return cast(PreTrainedModel, merged), trainer.state.global_step

@@ -7,12 +7,12 @@ from collections import Counter
 
 import pytest
 import torch
-from datasets import Dataset
+from datasets import ClassLabel, Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import Trainer, TrainingArguments
 
-from mitigate.arms import ARMS, allocate, draw_mix, equal_steps
+from mitigate.arms import ARMS, allocate, arm_counts, draw_mix, equal_steps
 from mitigate.mixing import bias_counts, mix
 
 
@@ -77,7 +77,9 @@ class TestMix:
             mix(rows("r", 2), rows("a", 2).rename_column("text", "prompt"), seed=0)
 
     def test_columns_of_other_types_are_refused(self):
-        with pytest.raises(ValueError, match=r"`label` is Value\('string'\) and Value\('int64'\)"):
+        with pytest.raises(
+            ValueError, match=r"`label` must be of one type, but is Value\('string'\) in real and Value\('int64'\)"
+        ):
             mix(rows("r", 2), rows("a", 2, labels=(1,)), seed=0)
 
 
@@ -87,11 +89,12 @@ class TestArms:
         return draw_mix(real, augmented, rows=total, bias_ratio=ratio, seed=seed, arm=arm, label=label)
 
     @pytest.mark.parametrize(
-        ("arm", "counts"), [("replace", (60, 20)), ("add", (80, 27)), ("real-only", (60, 0)), ("repeat", (80, 0))]
+        ("arm", "counts"), [("replace", (60, 20)), ("add", (80, 27)), ("drop", (60, 0)), ("repeat", (80, 0))]
     )
     def test_sizes_by_hand(self, arm, counts):
         real, augmented = drawn(self.draw(arm))
         assert (len(real), len(augmented)) == counts
+        assert arm_counts(80, 0.25, arm) == (len(set(real)), len(augmented), len(real) + len(augmented))
 
     def test_at_a_bias_ratio_of_0_all_arms_are_the_same(self):
         first, *others = (list(self.draw(arm, ratio=0.0)) for arm in ARMS)
@@ -99,7 +102,7 @@ class TestArms:
 
     def test_the_real_rows_of_three_arms_are_the_same(self):
         real = sorted(drawn(self.draw("replace"))[0])
-        assert sorted(drawn(self.draw("real-only"))[0]) == real
+        assert sorted(drawn(self.draw("drop"))[0]) == real
         repeats = Counter(drawn(self.draw("repeat"))[0])
         assert sorted(repeats) == real
         assert set(repeats.values()) == {1, 2}
@@ -123,7 +126,7 @@ class TestArms:
         augmented = rows("augmented", 100 * len(sizes), [str(label) for label in range(len(sizes))])
         mixed = draw_mix(real, augmented, rows=total, bias_ratio=ratio, seed=seed, arm=arm, label="label")
         own, written = drawn(mixed)
-        wanted = {"replace": total, "add": total + len(written), "real-only": total - bias_counts(total, ratio)[1]}
+        wanted = {"replace": total, "add": total + len(written), "drop": total - bias_counts(total, ratio)[1]}
         assert len(mixed) == wanted.get(arm, total)
         if arm == "add":
             assert len(own) == total
@@ -216,6 +219,16 @@ class TestErrors:
         with pytest.raises(ValueError, match=r"`topic` is not a column of the real rows \(columns: text, label\)"):
             draw_mix(rows("r", 2), rows("a", 2), rows=2, bias_ratio=0.5, seed=0, label="topic")
 
+    def test_classes_that_are_numbered_otherwise(self):
+        first, other = (
+            Dataset.from_dict({"label": [0, 1]}).cast_column("label", ClassLabel(names=names))
+            for names in (["nurse", "pilot"], ["pilot", "nurse"])
+        )
+        with pytest.raises(ValueError, match=r"classes \['nurse', 'pilot'\] in real.*align_labels_with_mapping"):
+            draw_mix(first, other, rows=2, bias_ratio=0.5, seed=0, label="label")
+        with pytest.raises(ValueError, match="needs 2 real rows of label=nurse, and there are 1"):
+            draw_mix(first, first, rows=3, bias_ratio=0, seed=0, label="label")
+
     def test_labels_that_are_lists(self):
         lists = Dataset.from_dict({"label": [["x"], ["y"]]})
         with pytest.raises(ValueError, match="`label` must hold texts, numbers or booleans"):
@@ -224,7 +237,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"arm": "mixed"}, "`arm` must be one of replace, add, real-only, repeat, got 'mixed'"),
+            ({"arm": "mixed"}, "`arm` must be one of replace, add, drop, repeat, got 'mixed'"),
+            ({"seed": -1}, "`seed` must be at least 0, got -1"),
             ({"rows": 0}, "`rows` must be at least 1, got 0"),
             ({"bias_ratio": 1.0}, r"must lie in \[0, 1\), got 1.0"),
             ({"rows": 1, "bias_ratio": 0.9}, "0.9 leaves no real row of `rows=1`"),

@@ -1,0 +1,57 @@
+"""Cells of a sweep: what each arm of the mix trains on, and for how long."""
+
+from collections import Counter
+
+import pytest
+
+from mitigate.cells import Cell
+from mitigate.recipes.cell import make_task, run_cell, training_mix
+from mitigate.recipes.config import parse_config
+from mitigate.recipes.grid import cells_of
+from mitigate.recipes.sweep import main
+
+SMALL = [
+    *("--training_rows", "40", "--epochs", "3", "--batch_size", "16", "--base_epochs", "0.05"),
+    *("--hidden_size", "16", "--layers", "1", "--report_to", "none", "--seeds", "0"),
+]
+COUNTS = {"none": (24, 16), "drop": (24, 0), "repeat": (40, 0), "add": (40, 27)}  # at a bias ratio of 0.4
+
+
+@pytest.fixture
+def config(tmp_path):
+    return parse_config([*SMALL, "--output_dir", str(tmp_path)])
+
+
+@pytest.mark.parametrize("arm", COUNTS)
+def test_rows_of_an_arm_by_hand(config, arm):
+    task = make_task(config)
+    rows = training_mix(config, task, Cell(1.0, arm, 0.4, seed=0))
+    real = Counter(row["prompt"] for row in rows if not row["augmented"])
+    assert (sum(real.values()), sum(rows["augmented"])) == COUNTS[arm]
+    assert set(real) == set(task.real(40 if arm == "add" else 24, seed=0)["prompt"])
+    assert set(real.values()) == ({1, 2} if arm == "repeat" else {1})
+
+
+def test_every_arm_makes_as_many_steps_as_the_models_of_real_rows_alone(config):
+    task = make_task(config)
+    cells = [Cell(0.0, "none", 0.0, 0), Cell(1.0, "drop", 0.4, 0), Cell(1.0, "add", 0.4, 0)]
+    records = [run_cell(config, task, cell) for cell in cells]
+    assert [record["steps"] for record in records] == [9] * 3  # 3 epochs of 40 rows, 16 at a time
+    assert [tuple(record["rows"].values()) for record in records] == [(40, 0), (24, 0), (40, 27)]
+
+
+def test_arms_are_cells_like_mitigations_and_checked_before_training(config, tmp_path, capsys):
+    arguments = [*SMALL, "--output_dir", str(tmp_path), "--mitigations", "none", "drop", "add"]
+    found = {cell.mitigation for cell in cells_of(parse_config([*arguments, "--bias_ratios", "0", "0.5"]))}
+    assert found == {"none", "drop", "add"}
+    rows = tmp_path / "rows.csv"
+    rows.write_text(
+        "text,label,group,augmented\n"
+        + "".join(f"{n},{'ab'[n % 2]},{'fm'[n // 2 % 2]},{n >= 40}\n" for n in range(100)),
+        encoding="utf-8",
+    )
+    table = ["--task", "table", "--real_file", str(rows), "--test_file", str(rows), "--text_column", "text"]
+    table += ["--label_column", "label", "--group_column", "group", "--stereotypes", "a=f", "b=m"]
+    # 40 rows at a bias ratio of 0.5: twenty augmented rows replace real ones, but forty are added to them.
+    assert main([*arguments, *table, "--bias_ratios", "0", "0.5"]) == 2
+    assert "A dose of 1 with 40 augmented rows needs 20 rows of label 'a'" in capsys.readouterr().err
