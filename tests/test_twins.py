@@ -96,8 +96,8 @@ class TestRoles:
         return sum(wanted == role for wanted, role in found), len(found)
 
     def test_the_rule_is_right_as_often_as_the_page_says(self):
-        assert self.right(SENTENCES) == (68, 75)
-        assert self.right(HELD_OUT) == (52, 57)
+        assert self.right(SENTENCES) == (72, 75)
+        assert self.right(HELD_OUT) == (130, 141)
 
     def test_a_tagger_is_asked(self):
         # The rule takes her for a determiner here; the tagger of this pipeline knows better.
