@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 import string
 import sys
 from collections.abc import Iterable, Iterator
@@ -22,10 +21,8 @@ from typing import Any
 
 from transformers import HfArgumentParser
 
-# Options that are no opinion. Surveys read them to nobody, and an LLM's guess of them says nothing of its bias.
-_NO_OPINION = re.compile(
-    r"don.?t know|\bDK\b|no answer|refused|\bmissing\b|not available|can.?t rate|^total\b", re.IGNORECASE
-)
+from mitigate.tasks.opinions import NO_OPINION
+
 _LETTERS = string.ascii_uppercase
 
 
@@ -99,7 +96,7 @@ def clean(row: dict[str, Any]) -> Item | None:
     columns = [row["options"], row["human"], row["llm"]]
     if len({len(column) for column in columns}) != 1:
         return None
-    kept = [cells for cells in zip(*columns, strict=True) if not _NO_OPINION.search(str(cells[0]))]
+    kept = [cells for cells in zip(*columns, strict=True) if not NO_OPINION.search(str(cells[0]))]
     if not 2 <= len(kept) <= len(_LETTERS):
         return None
     options, human, llm = zip(*kept, strict=True)

@@ -323,3 +323,13 @@ class TestEndToEnd:
                 len(generate(small_model(tokenizer), tokenizer, [Prompt("she"), Prompt("she said he")], Decoding(2)))
                 == 2
             )
+
+
+def test_writing_stops_at_the_tokenizers_end_where_the_model_names_none(network, words):
+    network.generation_config.eos_token_id = None
+    prompt = Prompt("she said he would help her in the shell")
+    ids = words(render(words, prompt), return_tensors="pt")["input_ids"]
+    written = network.generate(ids, max_new_tokens=8, do_sample=False)[0, ids.shape[1] :].tolist()
+    assert len(set(written)) > 1
+    words.eos_token = words.convert_ids_to_tokens(written[0])
+    assert generate(network, words, [prompt], Decoding(8)) == [""]

@@ -25,6 +25,8 @@ SOURCES: Mapping[str, Source] = {
     "Chinese": Source("thu-coai/cold", columns={"text": "TEXT"}, values=_BINARY),
     "Portuguese": Source(
         "ruanchaves/hatebr",
+        # The main branch holds a loader script, which `datasets` no longer runs.
+        revision="refs/convert/parquet",
         columns={"text": "instagram_comments", "label": "offensive_language"},
         values={"label": {"0": "acceptable", "1": "offensive", "False": "acceptable", "True": "offensive"}},
         confirmed=True,

@@ -183,11 +183,13 @@ def _write(
 ) -> list[str]:
     inputs = tokenizer.pad({"input_ids": [list(ids) for ids in batch]}, padding_side="left", return_tensors="pt")
     inputs = inputs.to(model.device)
+    # A model may end at several tokens, of which the tokenizer knows one.
+    own = model.generation_config.eos_token_id if model.generation_config is not None else None
     config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=decoding.max_new_tokens,
         do_sample=decoding.temperature > 0,
         pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=model.generation_config.eos_token_id if model.generation_config else tokenizer.eos_token_id,
+        eos_token_id=tokenizer.eos_token_id if own is None else own,
         **({"temperature": decoding.temperature, "top_p": decoding.top_p} if decoding.temperature > 0 else {}),
     )
     devices = [model.device] if model.device.type == "cuda" else []
