@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from mitigate.callbacks import AlignmentLossCallback
+from mitigate.callbacks.host import calling_trainer
 from mitigate.discrepancies import DISCREPANCIES, get_discrepancy
 
 WEIGHT = 0.7
@@ -119,10 +120,19 @@ def test_the_term_changes_the_gradients(model, tokenizer, dataset):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", [{}, {"activation_checkpointing": True}], ids=["plain", "checkpointing"])
-def test_a_compiled_model_has_the_same_gradients_one_training_after_another(model, tokenizer, dataset, config):
+@pytest.mark.parametrize(
+    ("config", "trainings"),
+    [
+        ({}, [None, {"layer": 1}, {"relative": True, "bank_size": 4}, None]),
+        ({"activation_checkpointing": True}, [{}, {"layer": 1}]),
+    ],
+    ids=["plain", "checkpointing"],
+)
+def test_a_compiled_model_has_the_same_gradients_one_training_after_another(
+    model, tokenizer, dataset, config, trainings
+):
     compiled = {**config, "torch_compile": True, "torch_compile_backend": "aot_eager"}
-    for options in (None, {}, {"layer": 1}, {"relative": True, "bank_size": 4}, None):
+    for options in trainings:
         results = [
             gradients(
                 model,
@@ -134,6 +144,21 @@ def test_a_compiled_model_has_the_same_gradients_one_training_after_another(mode
             for how in (config, compiled)
         ]
         assert_same(*results)
+
+
+class LossScale(TrainerCallback):
+    """Scales the loss as in fp16 training on a GPU; on the CPU, accelerate does not."""
+
+    def on_init_end(self, args, state, control, **kwargs):
+        calling_trainer().accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+
+
+@pytest.mark.parametrize("options", [{}, {"relative": True}], ids=["plain", "relative"])
+def test_the_term_is_scaled_as_the_loss_is(model, tokenizer, dataset, options):
+    callbacks = [AlignmentLossCallback(WEIGHT, **options)]
+    scaled = gradients(model, tokenizer, dataset, callbacks=[LossScale(), *callbacks])
+    ours = gradients(model, tokenizer, dataset, callbacks=[AlignmentLossCallback(WEIGHT, **options)])
+    assert_same({name: gradient / 1024 for name, gradient in scaled.items()}, ours)
 
 
 @pytest.mark.parametrize("steps", [2, 4, 8])

@@ -2,20 +2,26 @@
 
 import pytest
 import torch
+from accelerate.parallelism_config import ParallelismConfig
+from accelerate.state import AcceleratorState
 from datasets import Dataset
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
+    DataCollatorForSeq2Seq,
     DataCollatorWithPadding,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
     T5Config,
     T5ForConditionalGeneration,
     Trainer,
     TrainingArguments,
 )
+from trl import SFTConfig, SFTTrainer
 
-from mitigate import BiasMaskCollator, BiasTagTokenizer, ProvenanceError
+from mitigate import BiasMaskCollator, BiasTagTokenizer, MaskConfig, ProvenanceError
 from mitigate.callbacks import AlignmentLossCallback, MitigationCallback
-from tests.test_mitigation_callback import FLAGS, make_trainer, rows, train
+from tests.test_mitigation_callback import FLAGS, Recorder, make_trainer, rows, train
 
 
 class TestHeads:
@@ -48,13 +54,102 @@ class TestHeads:
         with pytest.raises(RuntimeError, match="does not depend on what the backbone puts out"):
             train("causal", Deaf(model.config), tokenizer, AlignmentLossCallback(discrepancy="mean"))
 
-    def test_encoder_decoders_are_refused(self, tokenizer):
-        model = T5ForConditionalGeneration(
-            T5Config(vocab_size=len(tokenizer), d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+
+class TestEncoderDecoders:
+    """Rows of two texts, one to read and one to write, of equal lengths in some of them."""
+
+    READ = ("she cures", "he writes", "she writes well", "the nurse")
+    WRITE = ("he she", "she well", "she", "he")
+
+    def given(self, tokenizer, *callbacks, collator=None):
+        sizes = {"d_model": 8, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
+        model = T5ForConditionalGeneration(T5Config(vocab_size=len(tokenizer), decoder_start_token_id=0, **sizes))
+        columns = {"input_ids": self.READ, "labels": self.WRITE}
+        ids = {name: tokenizer(list(texts))["input_ids"] for name, texts in columns.items()}
+        settings = Seq2SeqTrainingArguments("out", report_to=[], use_cpu=True, max_steps=1, disable_tqdm=True)
+        settings.train_sampling_strategy, settings.remove_unused_columns = "sequential", collator is None
+        recorder = Recorder()
+        Seq2SeqTrainer(
+            model,
+            settings,
+            train_dataset=Dataset.from_dict({**ids, "augmented": FLAGS}),
+            data_collator=(collator or (lambda inner: inner))(DataCollatorForSeq2Seq(tokenizer, model)),
+            processing_class=tokenizer,
+            callbacks=[*callbacks, recorder],
+        ).train()
+        (batch,) = recorder.batches
+        written = [tokenizer.decode(row.where(row >= 0, tokenizer.unk_token_id)) for row in batch["labels"]]
+        return recorder.texts(tokenizer), written
+
+    def test_sensitive_words_are_hidden_in_both(self, tokenizer):
+        def wrap(inner):
+            return BiasMaskCollator(tokenizer, "gender", collator=inner)
+
+        expected = (
+            ["<mask> cures", "he writes", "she writes well", "the nurse"],
+            ["<unk> <unk>", "she well", "she <unk>", "<unk> <unk>"],
         )
-        trainer = make_trainer("causal", model, tokenizer, AlignmentLossCallback())
-        with pytest.raises(ValueError, match="the model is an encoder-decoder"):
-            trainer.train()
+        assert self.given(tokenizer, MitigationCallback(mask="gender")) == expected
+        assert self.given(tokenizer, collator=wrap) == expected
+
+    def test_words_of_the_same_kind_are_put_in_both(self, tokenizer):
+        callback = MitigationCallback(mask=MaskConfig("gender", mode="swap"))
+        read, written = self.given(tokenizer, callback)
+        assert read == ["he cures", "he writes", "she writes well", "the nurse"]
+        assert written == ["she he", "she well", "she <unk>", "she <unk>"]
+
+    def test_the_tag_is_read_and_not_written(self, tokenizer):
+        read, written = self.given(tokenizer, MitigationCallback(token=True))
+        assert read[0] == "<|augmented|> she cures"
+        assert written == ["he she", "she well", "she <unk>", "he <unk>"]
+
+    def test_a_collator_that_does_not_know_the_model_is_refused(self, tokenizer):
+        collate = BiasMaskCollator(tokenizer, "gender", collator=DataCollatorForSeq2Seq(tokenizer))
+        with pytest.raises(ValueError, match=r"2 `input_ids` and 3 `labels`, as those of encoder-decoders"):
+            collate([{"input_ids": [4, 5], "labels": [4, 5, 6], "augmented": True}])
+
+
+class BeginningTrainer(SFTTrainer):
+    """Does what comes before training, and no more."""
+
+    def begin(self):
+        self.callback_handler.on_train_begin(self.args, self.state, self.control)
+
+
+class TestParallelism:
+    """What is refused on machines unlike this one; here, the trainer is made to say that it runs on such a one."""
+
+    def trainer(self, model, tokenizer, **settings):
+        settings = SFTConfig("out", report_to=[], use_cpu=True, bf16=False, **settings)
+        trainer = BeginningTrainer(
+            model,
+            settings,
+            train_dataset=rows("text", tokenizer),
+            processing_class=tokenizer,
+            callbacks=[AlignmentLossCallback()],
+        )
+        trainer.callback_handler.train_dataloader = trainer.get_train_dataloader()
+        return trainer
+
+    def test_several_gpus_in_one_process(self, model, tokenizer):
+        trainer = self.trainer(model, tokenizer)
+        trainer.args._n_gpu = 2
+        with pytest.raises(ValueError, match="start the script with `torchrun` or `accelerate launch`"):
+            trainer.begin()
+
+    @pytest.mark.parametrize("kind", ["tp", "cp", "sp"])
+    def test_rows_split_between_processes(self, model, tokenizer, monkeypatch, kind):
+        trainer = self.trainer(model, tokenizer)
+        parallelism = ParallelismConfig(**{f"{kind}_size": 2})
+        monkeypatch.setitem(AcceleratorState._shared_state, "parallelism_config", parallelism)
+        with pytest.raises(ValueError, match=f"{kind}_size > 1 splits a row between processes; use data parallelism"):
+            trainer.begin()
+
+    def test_deepspeed_in_fp16(self, model, tokenizer):
+        trainer = self.trainer(model, tokenizer, fp16=True)
+        trainer.is_deepspeed_enabled = True
+        with pytest.raises(ValueError, match="DeepSpeed scales an fp16 loss where a callback cannot; use bf16"):
+            trainer.begin()
 
 
 class TestTrainers:
