@@ -5,7 +5,7 @@ import torch
 from datasets import Dataset
 
 from mitigate import BiasTagTokenizer, ProvenanceError
-from mitigate.callbacks import AlignmentLossCallback, MitigationCallback
+from mitigate.callbacks import MitigationCallback
 from mitigate.provenance import MARK, ProvenanceSource
 from mitigate.texts import Edit, apply_edits, merge_edits, read_texts
 from tests.test_mitigation_callback import FLAGS, MASK, SENTENCES, TAG, make_trainer, rows, train
@@ -47,19 +47,6 @@ def expected(mask):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 class TestPacking:
-    def test_words_of_augmented_texts_are_masked_and_no_tag_is_seen(self, model, hidden, strategy):
-        _, recorder = packed(model, hidden, MitigationCallback(mask="gender"), strategy=strategy)
-        assert words(recorder, hidden) == expected(mask=True)
-        (batch,) = recorder.batches
-        placeholders = batch["input_ids"] == hidden.mask_token_id
-        assert (batch["labels"][placeholders] == -100).all()
-        assert batch["input_ids"].max() < model.config.vocab_size
-
-    def test_the_loss_acts(self, model, hidden, strategy):
-        trainer, recorder = packed(model, hidden, AlignmentLossCallback(discrepancy="mean"), strategy=strategy)
-        assert words(recorder, hidden) == expected(mask=False)
-        assert trainer.state.log_history[0]["alignment/mean"] > 0
-
     def test_a_hidden_tag_can_be_shown(self, model, hidden, strategy):
         _, recorder = packed(model, hidden, MitigationCallback(token=True), strategy=strategy)
         given = words(recorder, hidden)

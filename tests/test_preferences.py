@@ -1,14 +1,13 @@
-"""Preference, reward and online trainers of TRL: what the model is given, and what is refused."""
+"""Preference and reward trainers of TRL: what the model is given, and what is refused."""
 
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import LlamaForSequenceClassification
-from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer
 
 from mitigate import BiasTagTokenizer
-from mitigate.callbacks import AlignmentLossCallback, MitigationCallback
+from mitigate.callbacks import MitigationCallback
 from tests.test_mitigation_callback import FLAGS, MASK, REAL, TAG, Recorder
 
 PROMPTS = ["she cures", "he writes", "the nurse", "the doctor"]
@@ -29,7 +28,7 @@ def data(kind, flags=FLAGS):
     return Dataset.from_dict({**columns, "augmented": flags})
 
 
-def make(kind, model, tokenizer, *callbacks, rows=None, lora=False, **config):
+def make(kind, model, tokenizer, *callbacks, rows=None, **config):
     model.config.name_or_path = "model"
     model.save_pretrained("model")  # from which the trainer loads its reference
     common = {
@@ -38,12 +37,10 @@ def make(kind, model, tokenizer, *callbacks, rows=None, lora=False, **config):
         "callbacks": list(callbacks),
     }
     settings = {**SETTINGS, "activation_checkpointing": False, **config}
-    if lora:
-        common["peft_config"] = LoraConfig(target_modules=["q_proj"], r=2, init_lora_weights=False)
     if kind == "dpo":
-        return DPOTrainer(model if lora else "model", args=DPOConfig(**settings), **common)
+        return DPOTrainer("model", args=DPOConfig(**settings), **common)
     if kind == "kto":
-        return KTOTrainer(model if lora else "model", args=KTOConfig(**settings), **common)
+        return KTOTrainer("model", args=KTOConfig(**settings), **common)
     model.config.pad_token_id, model.config.num_labels = tokenizer.pad_token_id, 1
     return RewardTrainer(LlamaForSequenceClassification(model.config), args=RewardConfig(**settings), **common)
 
@@ -68,25 +65,9 @@ class TestWhatTheModelIsGiven:
         recorder.batches = recorder.batches[-1:]
         return [text.removesuffix(" <eos>") for text in recorder.texts(tokenizer)]
 
-    def test_without_the_callback_nothing_changes(self, model, tokenizer, kind):
-        _, recorder = train(kind, model, tokenizer)
-        assert self.given(kind, recorder, tokenizer) == [text for text, _ in sequences(kind)]
-
-    @pytest.mark.parametrize("lora", [False, True])
-    def test_sensitive_words_of_augmented_rows_are_masked(self, model, tokenizer, kind, lora):
-        _, recorder = train(kind, model, tokenizer, MitigationCallback(mask="gender"), lora=lora)
-        expected = [
-            " ".join(MASK if augmented and word in ("she", "he") else word for word in text.split())
-            for text, augmented in sequences(kind)
-        ]
-        assert self.given(kind, recorder, tokenizer) == expected
-        assert expected != [text for text, _ in sequences(kind)]
-
-    @pytest.mark.parametrize("token", [True, "paired"])
-    def test_every_sequence_of_a_row_is_tagged(self, model, tokenizer, kind, token):
-        trainer, recorder = train(kind, model, tokenizer, MitigationCallback(token=token))
-        real = {True: "", "paired": f"{REAL} "}[token]
-        expected = [f"{f'{TAG} ' if augmented else real}{text}" for text, augmented in sequences(kind)]
+    def test_every_sequence_of_a_row_is_tagged(self, model, tokenizer, kind):
+        trainer, recorder = train(kind, model, tokenizer, MitigationCallback(token="paired"))
+        expected = [f"{TAG if augmented else REAL} {text}" for text, augmented in sequences(kind)]
         assert self.given(kind, recorder, tokenizer) == expected
         if kind != "reward":
             assert len(trainer.ref_model.get_input_embeddings().weight) == len(tokenizer)
@@ -103,6 +84,39 @@ def test_tags_and_placeholders_are_not_judged(model, tokenizer, kind):
     assert (batch["labels"] != -100).any(dim=1).all()
 
 
+class TestMismatchedAnswers:
+    """KTO estimates a divergence from prompts with the answers of other rows; some of either are augmented."""
+
+    def given(self, model, tokenizer, *callbacks, **settings):
+        _, recorder = train("kto", model, tokenizer, *callbacks, **settings)
+        batch = recorder.batches[0]
+        answers = [ids[labels != -100] for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True)]
+        recorder.batches = recorder.batches[:1]
+        return [text.removesuffix(" <eos>") for text in recorder.texts(tokenizer)], tokenizer.batch_decode(answers)
+
+    def test_a_prompt_is_masked_by_its_own_row_and_an_answer_by_the_row_that_it_is_from(self, model, tokenizer):
+        plain, _ = self.given(model, tokenizer)
+        answers = [*CHOSEN[-1:], *CHOSEN[:-1]]
+        assert plain == [prompt + answer for prompt, answer in zip(PROMPTS, answers, strict=True)]
+        texts, judged = self.given(model, tokenizer, MitigationCallback(mask="gender"))
+        assert texts == ["<mask> cures <mask> answer", "he writes <mask> writes well", "the nurse she cures", plain[3]]
+        assert judged == ["answer <eos>", "writes well <eos>", "she cures <eos>", "she writes well today <eos>"]
+
+    def test_the_tag_is_that_of_the_prompt(self, model, tokenizer):
+        plain, judged = self.given(model, tokenizer)
+        texts, judged_as_before = self.given(model, tokenizer, MitigationCallback(token="paired"))
+        assert texts == [f"{TAG if flag else REAL} {text}" for text, flag in zip(plain, FLAGS, strict=True)]
+        assert judged_as_before == judged
+
+    def test_a_cut_answer_is_masked_as_far_as_it_goes(self, model, tokenizer):
+        _, judged = self.given(model, tokenizer, MitigationCallback(mask="gender"), max_length=4)
+        assert judged == ["answer", "writes", "she cures", "she writes"]
+
+    def test_a_loss_that_needs_none_has_none(self, model, tokenizer):
+        texts, _ = self.given(model, tokenizer, MitigationCallback(mask="gender"), loss_type="apo_zero_unpaired")
+        assert texts[0] == "<mask> cures <mask> writes well"
+
+
 class TestRefusals:
     def test_rows_that_the_reference_judged_beforehand(self, model, tokenizer):
         with pytest.raises(ValueError, match="`precompute_ref_log_probs=True` lets the reference model judge rows"):
@@ -113,34 +127,3 @@ class TestRefusals:
         trainer = make("kto", model, hidden, MitigationCallback(mask="gender"), rows=hidden.tag(data("kto")))
         with pytest.raises(ValueError, match=r"`KTOTrainer` has no need of hidden marks, for it keeps the column"):
             trainer.train()
-
-    @pytest.mark.parametrize("callback", [AlignmentLossCallback(), MitigationCallback(mask="gender")])
-    def test_online_trainers(self, model, tokenizer, callback):
-        settings = GRPOConfig(
-            **{**SETTINGS, "num_generations": 2, "max_completion_length": 2}, activation_checkpointing=False
-        )
-        prompts = Dataset.from_dict({"prompt": PROMPTS, "augmented": FLAGS})
-        rewards = [lambda completions, **_: [float(len(text)) for text in completions]]
-        trainer = GRPOTrainer(
-            model, rewards, args=settings, train_dataset=prompts, processing_class=tokenizer, callbacks=[callback]
-        )
-        with pytest.raises(ValueError, match="Online trainers write their rows themselves: there, tag the prompts"):
-            trainer.train()
-
-
-def test_prompts_of_an_online_trainer_can_be_tagged(model, tokenizer):
-    tagged = BiasTagTokenizer.wrap(tokenizer)
-    model.resize_token_embeddings(len(tagged))
-    model.generation_config.eos_token_id, model.generation_config.pad_token_id = 2, 0
-    prompts = tagged.tag(Dataset.from_dict({"prompt": [f" {prompt}" for prompt in PROMPTS], "augmented": FLAGS}))
-    settings = GRPOConfig(
-        **{**SETTINGS, "num_generations": 2, "max_completion_length": 2, "per_device_train_batch_size": 8},
-        activation_checkpointing=False,
-    )
-    recorder = Recorder()
-    rewards = [lambda completions, **_: [float(len(text)) for text in completions]]
-    GRPOTrainer(
-        model, rewards, args=settings, train_dataset=prompts, processing_class=tagged, callbacks=[recorder]
-    ).train()
-    given = {text.split()[0] for batch in recorder.batches for text in tagged.batch_decode(batch["input_ids"])}
-    assert TAG in " ".join(given)
