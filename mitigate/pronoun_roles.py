@@ -7,6 +7,8 @@ from collections.abc import Callable
 from itertools import dropwhile
 from typing import TYPE_CHECKING, Literal
 
+from mitigate.spacy_pipelines import load_pipeline
+
 if TYPE_CHECKING:
     from spacy.language import Language
 
@@ -133,17 +135,19 @@ class SpacyRoles:
     Tell roles by the part-of-speech tags of a spaCy pipeline.
 
     Args:
-        nlp (`spacy.language.Language`):
-            A pipeline for English with a component that sets Penn Treebank tags, such as the tagger of
-            `en_core_web_sm`. `her` is a determiner if tagged `PRP$`; `his`, which taggers call `PRP$` in any use, if
-            what follows can be part of a noun phrase too.
+        nlp (`str` or `spacy.language.Language`):
+            A pipeline for English with a component that sets Penn Treebank tags, or the name or folder of an installed
+            one, such as `"en_core_web_sm"`. `her` is a determiner if tagged `PRP$`; `his`, which taggers call `PRP$`
+            in any use, if what follows can be part of a noun phrase too.
 
     Raises:
+        ImportError: If `nlp` is a name and spaCy is not installed.
+        OSError: If there is no such pipeline.
         ValueError: When a text comes, if the pipeline sets no tags.
     """
 
-    def __init__(self, nlp: Language) -> None:
-        self.nlp = nlp
+    def __init__(self, nlp: str | Language) -> None:
+        self.nlp = load_pipeline(nlp) if isinstance(nlp, str) else nlp
 
     def __call__(self, text: str) -> dict[int, Role]:
         """

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
 from typing import NamedTuple
 
-from mitigate.entries import WORD, read_entries
+from mitigate.entries import WORD, Entry, read_entries
 from mitigate.lexicons import Lexicon, load_lexicon
 from mitigate.pronoun_roles import RoleFinder, roles_by_rule
 from mitigate.swaps import in_case_of
+from mitigate.word_hashes import fold
 
 # What stands in the place of a pronoun, by its role: (women's word, men's word).
 _ROLES = {"her": {"determiner": "his", "other": "him"}, "his": {"determiner": "her", "other": "hers"}}
+_ARTICLE = re.compile(r"(?<![^\W_])an?(?=[\s\"“‘(]+$)", re.IGNORECASE)
+# Written with a vowel, spoken with the consonant of *you* or *one*: a Ukrainian, a European.
+_CONSONANTS = ("eu", "uk", "ug", "uru", "uni", "one")
 
 
 class Swapped(NamedTuple):
@@ -43,33 +47,35 @@ class TwinWords:
     Pairs of words of two groups, and what swaps them.
 
     A word in lower case is found in any case, one with a capital as it is or all in capitals, as in a [`Lexicon`].
-    Only whole words are found; *she's*, *Mary's* and *step-sister* have one each.
+    Only whole words are found; *she's*, *Mary's* and *step-sister* have one each. An article before a word follows
+    it: *an American*, *a Dane*.
 
     Args:
         groups (`tuple[str, str]`):
             Names of the two groups.
         pairs (`tuple[tuple[str, str], ...]`):
-            A word of the first group and its counterpart in the second. Of several counterparts the first counts.
+            A word, or several, of the first group and the counterpart in the second. Of several counterparts the
+            first counts.
         lexicon (`Lexicon`, *optional*):
             All words of the kind, also those that no pair holds. A text with one of those has no twin, for it would
             still tell the old group, or a third one.
 
     Raises:
-        ValueError: If a word is of both groups or is not a single one, or if the lexicon says that two words of a pair
-            cannot take each other's place.
+        ValueError: If a word is of both groups or does not begin and end with a letter or digit, or if the lexicon
+            says that two words of a pair cannot take each other's place.
 
     Example:
     ```python
     >>> from mitigate import load_lexicon
     >>> from mitigate.twin_words import TwinWords
 
-    >>> pairs = (("Dutch", "Turkish"), ("Netherlands", "Turkey"))
-    >>> words = TwinWords(("dutch", "turkish"), pairs, load_lexicon("nationality"))
-    >>> words.swap("A Dutch painter from the Netherlands").text
-    'A Turkish painter from the Turkey'
+    >>> pairs = (("American", "Dutch"), ("United States", "Netherlands"))
+    >>> words = TwinWords(("american", "dutch"), pairs, load_lexicon("nationality"))
+    >>> words.swap("An American painter from the United States").text
+    'A Dutch painter from the Netherlands'
     ```
 
-    Limits: articles and endings around a word stay, as the example shows.
+    Limits: an article that goes with one name only stays, as in *the Turkey*, and so do endings.
     """
 
     groups: tuple[str, str]
@@ -77,9 +83,9 @@ class TwinWords:
     lexicon: Lexicon | None = None
 
     def __post_init__(self) -> None:
-        for word in (word for pair in self.pairs for word in pair):
-            if not WORD.fullmatch(word):
-                raise ValueError(f"`pairs` holds {word!r}, which is not a single word of letters.")
+        for word in self._words:
+            if not (word[:1].isalnum() and word[-1:].isalnum()):
+                raise ValueError(f"`pairs` holds {word!r}, which must begin and end with a letter or digit.")
         both = {first for first, _ in self.pairs} & {second for _, second in self.pairs}
         if both or not self.pairs:
             raise ValueError(f"`pairs` is empty or has words of both groups: {', '.join(sorted(both)) or 'none'}.")
@@ -111,20 +117,17 @@ class TwinWords:
         words: list[str] = []
         groups: list[str] = []
         end, places = 0, roles(text)
-        for found in WORD.finditer(text):
-            others = self._others.get(self._key(found[0]))
-            if others is None:
-                continue
+        for start, stop, name in self._finder.find(text):
+            word, others = text[start:stop], self._others[name]
             known = replaced[len(words)] if len(words) < len(replaced) else ""
-            if self._key(known) in others.words:
+            if self._finder.name_of(known) in others.words:
                 other = known
             else:
-                choice = _ROLES.get(found[0].lower(), {}).get(places.get(found.start(), ""))
-                other = choice if choice in others.words else others.words[0]
-                other = in_case_of(found[0], found[0].lower(), other)
-            pieces += [text[end : found.start()], other]
-            end = found.end()
-            words.append(found[0])
+                choice = _ROLES.get(name, {}).get(places.get(start, ""))
+                other = in_case_of(word, word.lower(), choice if choice in others.words else others.words[0])
+            pieces += [_follow(text[end:start], word, other), other]
+            end = stop
+            words.append(word)
             groups.append(others.group)
         return Swapped("".join([*pieces, text[end:]]), tuple(words), tuple(groups))
 
@@ -139,16 +142,14 @@ class TwinWords:
         Returns:
             `list[str]`: The words as they are written, in order.
         """
-        if self._unpaired is None:
+        if self.lexicon is None:
             return []
-        found = (hit[0] for hit in self._unpaired.finditer(text))
-        return [word for word in found if not all(self._key(part) in self._others for part in WORD.findall(word))]
+        found = self._all.find(text)
+        return [text[start:stop] for start, stop, name in found if name not in self._others and name in self._left]
 
-    def _key(self, word: str) -> str:
-        """Find the spelling of a word in the pairs: its own, lower case, or that of one all in capitals."""
-        if word in self._others or word.lower() in self._others:
-            return word if word in self._others else word.lower()
-        return self._capitals.get(word, word)
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(word for pair in self.pairs for word in pair))
 
     @cached_property
     def _others(self) -> dict[str, _Others]:
@@ -160,18 +161,69 @@ class TwinWords:
         return others
 
     @cached_property
-    def _capitals(self) -> dict[str, str]:
-        return {word.upper(): word for word in self._others if word != word.lower()}
+    def _finder(self) -> _Finder:
+        exceptions = self.lexicon.exceptions if self.lexicon else ()
+        return _Finder(Lexicon("pairs", self._words, exceptions=exceptions))
 
     @cached_property
-    def _unpaired(self) -> re.Pattern[str] | None:
-        if self.lexicon is None:
-            return None
-        entries = read_entries(self.lexicon, str)
-        left = [
-            entry for entry in entries if not all(self._key(word) in self._others for word in WORD.findall(entry.name))
-        ]
-        return re.compile("|".join(entry.pattern for entry in left)) if left else None
+    def _all(self) -> _Finder:
+        assert self.lexicon is not None
+        return _Finder(load_lexicon([self.lexicon, Lexicon("pairs", self._words)]))
+
+    @cached_property
+    def _left(self) -> frozenset[str]:
+        """Entries of the lexicon that the pairs do not turn into another of its entries, as half-sister."""
+        assert self.lexicon is not None
+        left = (word for word in self.lexicon.words if self.swap(word).text not in self.lexicon.alternatives(word))
+        return frozenset(left)
+
+
+class _Finder:
+    """Finds the entries of a lexicon in text, longer ones first."""
+
+    def __init__(self, lexicon: Lexicon) -> None:
+        self._entries: dict[str, list[Entry]] = {}
+        for entry in read_entries(lexicon, str):
+            if entry.starts_with_word:
+                self._entries.setdefault(entry.words[0], []).append(entry)
+
+    def find(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Give the first character, the one after the last, and the entry, of each that is not within another."""
+        end = 0
+        for word in WORD.finditer(text):
+            found = self._at(text, word) if word.start() >= end else None
+            if found is not None:
+                entry, end = found
+                if not entry.is_exception:
+                    yield word.start(), end, entry.name
+
+    def name_of(self, text: str) -> str | None:
+        """Tell of which entry a text is a spelling; `None` if of none."""
+        return next((name for start, stop, name in self.find(text) if (start, stop) == (0, len(text))), None)
+
+    def _at(self, text: str, word: re.Match[str]) -> tuple[Entry, int] | None:
+        for entry in self._entries.get(fold(word[0]), ()):
+            if entry.is_word:
+                if entry.is_written(word[0]):
+                    return entry, word.end()
+            elif found := entry.regex.match(text, word.start()):
+                return entry, found.end()
+        return None
+
+
+def _follow(before: str, word: str, other: str) -> str:
+    """Put the article at the end of a text that goes with another word, if there is the one that went with the old."""
+    article = _ARTICLE.search(before)
+    if article is None or article[0].lower() != _article(word) or _article(other) == _article(word):
+        return before
+    new = in_case_of(article[0], article[0].lower(), _article(other))
+    new = new.upper() if article[0].isupper() and other.isupper() else new
+    return before[: article.start()] + new + before[article.end() :]
+
+
+def _article(word: str) -> str:
+    low = word.lower()
+    return "an" if low[0] in "aeiou" and not low.startswith(_CONSONANTS) else "a"
 
 
 def _replace_each_other(lexicon: Lexicon, first: str, second: str) -> bool:

@@ -127,7 +127,7 @@ def make_twins(
     >>> rows = Dataset.from_dict({"text": ["Mary loves her work, and we admire her."]})
     >>> pairs, report = make_twins(rows, columns=["text"])
     >>> pairs["text"][1], report.rejected_share
-    ('Luke loves his work, and we admire him.', 0.0)
+    ('Leonard loves his work, and we admire him.', 0.0)
     ```
 
     Limits: it swaps words, not facts. A beard, a pregnancy or a named celebrity stays, and a first name also tells an

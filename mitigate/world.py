@@ -81,7 +81,7 @@ class World:
     >>> from mitigate.world import World
 
     >>> World().augmented_rows(1, dose=1.0, seed=0)[0]["label"]
-    'librarian'
+    'nurse'
     ```
     """
 
