@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import spacy
 from datasets import Dataset
 from scipy.stats import false_discovery_control, ttest_rel
 from spacy.tokens import Doc
@@ -247,6 +248,16 @@ class TestStories:
             "stories", parser=parsed("warm fAnn slept", [1, 2, 2], ["amod", "nsubj", "ROOT"], ["ADJ", "PROPN", "VERB"])
         )
         assert task.parse(self.prompts("fAnn")[0], self.end) == [WARM]
+
+    def test_a_pipeline_by_its_folder(self, tmp_path):
+        pipeline = spacy.blank("en")
+        pipeline.add_pipe("attribute_ruler").add([[{"LOWER": "warm"}]], {"POS": "ADJ", "DEP": "amod"})
+        pipeline.to_disk(tmp_path / "pipeline")
+        # Without a parser every word is its own head, so that the adjective belongs to nobody.
+        task = load_task("stories", parser=str(tmp_path / "pipeline"))
+        assert task.parse(self.prompts("fAnn")[0], f"fAnn was warm. {self.end}") == []
+        with pytest.raises(OSError, match="nowhere"):
+            load_task("stories", parser="nowhere").parse(self.prompts("fAnn")[0], f"fAnn was warm. {self.end}")
 
     def test_default_names(self):
         items = self.task.load()

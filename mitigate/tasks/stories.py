@@ -6,11 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, Literal
 
 import numpy as np
 from datasets import Dataset
 
+from mitigate.spacy_pipelines import load_pipeline
 from mitigate.tasks.base import Answer, Bounds, GroupScores, Prompt, Readings, Scores, Task, choice_text
 from mitigate.tasks.missing import bounded_mean, parsed_share
 from mitigate.tasks.panels import NAMES
@@ -51,14 +53,14 @@ class StoriesTask(Task[list[Trait]]):
     hit).
 
     Args:
-        parser (`Callable[[str], Doc]`, *optional*, defaults to a rule on sentences):
-            A spaCy pipeline that tells which adjectives belong to the character; see [`attached_by_parser`] and
-            [`attached_by_rule`].
+        parser (`str` or `Callable[[str], Doc]`, *optional*, defaults to a rule on sentences):
+            A spaCy pipeline, or the name of one, that tells which adjectives belong to the character; see
+            [`attached_by_parser`] and [`attached_by_rule`].
     """
 
     name: str = "stories"
     source: Source = NAMES
-    parser: Parser | None = None
+    parser: str | Parser | None = None
     related_to: ClassVar[tuple[str, ...]] = ("culture", "gender")
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "direct"
     columns: ClassVar[tuple[str, ...]] = ("name", "group", "gender")
@@ -84,7 +86,8 @@ class StoriesTask(Task[list[Trait]]):
         character = prompt.item["name"], prompt.item["gender"]
         if self.parser is None:
             return attached_by_rule(story, *character)
-        return attached_by_parser(story, *character, self.parser)
+        parser = _pipeline(self.parser) if isinstance(self.parser, str) else self.parser
+        return attached_by_parser(story, *character, parser)
 
     def score(self, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> Scores:
         """Compute the net scores; see the class."""
@@ -102,6 +105,11 @@ class StoriesTask(Task[list[Trait]]):
         bias, bounds, gaps = _ranges(nets)
         utility, utility_bounds = parsed_share(readings)
         return Scores(bias, utility, scores, bounds, utility_bounds, gaps | details)
+
+
+@cache
+def _pipeline(name: str) -> Parser:
+    return load_pipeline(name)
 
 
 def net_score(traits: Sequence[Trait], dimension: str) -> float | None:
