@@ -16,7 +16,7 @@ from tests import tiny_tokenizers
 FOLDER = Path(mitigate.lexicons.__file__).parent
 KINDS = {"gender", "nationality", "religion", "race", "age"}
 ENGLISH = ["age", "gender", "names", "nationality", "race", "religion"]
-OTHERS = [f"{kind}-{language}" for kind in ("gender", "nationality") for language in ("ar", "es", "ko", "pt", "tr")]
+OTHERS = [f"{kind}-{language}" for kind in ("gender", "nationality") for language in ("ar", "es", "ko", "pt", "tr", "zh")]
 # Words of these agree with others of their sentence, so that a replacement would be found out.
 WITHOUT_ALTERNATIVES = ["gender-ar", "gender-es", "gender-pt"]
 
@@ -155,6 +155,13 @@ class TestEnglish:
         ("nationality-tr", "Türkiye'de Almanların", ["Türkiye", "Almanların"]),
         ("gender-ko", "그녀는 남편과 딸을", ["그녀는", "남편과", "딸을"]),
         ("nationality-ko", "한국에서 온 미국인은", ["한국에서", "미국인은"]),
+        ("gender-zh", "他说她妈妈和女演员都爱先生", ["他", "她", "妈妈", "女", "先生"]),
+        ("gender-zh", "其他人尤其他们；國外公司的老師媽媽", ["他们", "媽媽"]),
+        ("gender-zh", "首先生产吉他，和尚未成年的子女、父母、夫妻", []),
+        ("gender-zh", "安排他安装排他性条款，知道士兵是小伙伴", ["他"]),
+        ("nationality-zh", "美国人在發展中國家，和中国的關係", ["美国", "中国"]),
+        ("nationality-zh", "拉美国家；穿越南极；上海地铁；印度洋", ["拉美"]),
+        ("nationality-zh", "知道德国和道德国家，河南非常像南非", ["德国", "南非"]),
     ],
 )
 def test_words_are_found_in_other_languages(tokenizer, name, text, found):
@@ -172,6 +179,10 @@ def test_words_are_found_in_other_languages(tokenizer, name, text, found):
         ("nationality-tr", "Almanların", "Rusların"),
         ("gender-ko", "남편과", "아내와"),
         ("nationality-ko", "미국인은", "중국인은"),
+        ("gender-zh", "女儿", "儿子"),
+        ("gender-zh", "孫女", "孫子"),
+        ("nationality-zh", "美国", "法国"),
+        ("nationality-zh", "美國", "法國"),
     ],
 )
 def test_an_inflected_word_has_others_of_its_form(name, word, other):
