@@ -104,8 +104,8 @@ def audit(
         `Audit`: The measures. `mitigate.report.audit` draws them and puts them into words.
 
     Raises:
-        ValueError: If a side has fewer than ten rows; if only one side has labels or groups; if no label or no group is
-            on both sides; if the groups of a column are only one; or if features and rows do not fit together.
+        ValueError: If a side has fewer than ten rows; if only one side has labels or groups; if no label or no group
+            is on both sides; if the groups of a column are only one; or if features and rows do not fit together.
 
     Example:
     ```python
@@ -158,8 +158,8 @@ def _check_sides(real: TextRows, augmented: TextRows) -> None:
         if all(known) and not {*known[0]} & {*known[1]}:
             named = [", ".join(names[:5]) + (" …" if len(names) > 5 else "") for names in known]
             raise ValueError(
-                f"No {name[:-1]} is on both sides (real: {named[0]}; augmented: {named[1]}): spell them alike, or leave "
-                f"the {name} out."
+                f"No {name[:-1]} is on both sides (real: {named[0]}; augmented: {named[1]}): spell them alike, or "
+                f"leave the {name} out."
             )
 
 
@@ -190,8 +190,8 @@ def _notes(labels: object, distributions: DistributionMisalignment, answers: Ans
         notes.append("No column of labels was named: nothing was measured within labels.")
     elif distributions.covered < 1:
         notes.append(
-            f"Within labels, distributions were compared in the {len(distributions.labels)} label(s) that have ten rows "
-            f"on either side, {distributions.covered:.0%} of the real rows."
+            f"Within labels, distributions were compared in the {len(distributions.labels)} label(s) that have ten "
+            f"rows on either side, {distributions.covered:.0%} of the real rows."
         )
     if answers is None:
         notes.append("No file of answers was given: values were not measured.")

@@ -33,8 +33,8 @@ def covariance(rows: Rows, chosen: Indices) -> Covariance:
     r"""
     Compute the covariance of some rows, a chunk at a time.
 
-    The noise is \\( (\overline{\lVert x - \bar x \rVert^4} - \lVert C \rVert_F^2) / (n - 1) \\), the variance of a mean
-    of outer products.
+    The noise is \\( (\overline{\lVert x - \bar x \rVert^4} - \lVert C \rVert_F^2) / (n - 1) \\), the variance of a
+    mean of outer products.
 
     Args:
         rows (`np.ndarray` of shape `(all rows, d)`, float):

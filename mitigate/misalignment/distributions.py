@@ -35,13 +35,13 @@ PERMUTED, CLASSIFIED, CLASSIFIED_NUMBERS = 1000, 20_000, 2**24
 
 @dataclass(frozen=True)
 class Distances:
-    """
+    r"""
     Distances of two samples of features.
 
     Args:
         mmd (`Interval`):
-            Squared maximum mean discrepancy, unbiased, so it falls below 0 by chance; at most 2. `n` counts the rows of
-            both sides, as in all intervals here.
+            Squared maximum mean discrepancy, unbiased, so it falls below 0 by chance; at most 2. `n` counts the rows
+            of both sides, as in all intervals here.
         p (`float`):
             p value of the permutation test of the MMD, on a subsample.
         p_error (`float`):
@@ -140,8 +140,8 @@ def distribution_misalignment(
     """
     Compare the features of two sides, pooled and within labels.
 
-    MMD, energy distance and CORAL use all rows, at a cost that is linear in them. The permutation test uses up to 1,000
-    rows a side, the classifier up to 20,000.
+    MMD, energy distance and CORAL use all rows, at a cost that is linear in them. The permutation test uses up to
+    1,000 rows a side, the classifier up to 20,000.
 
     Args:
         features (`Features`):
@@ -252,14 +252,15 @@ def _interval(weights: Floats, contrasts: Sequence[Contrast], rows: int) -> Inte
 
 def _auc_interval(weights: Floats, contrasts: Sequence[Contrast], rows: int) -> Interval:
     auc = _interval(weights, contrasts, rows)
-    return Interval(auc.estimate, *np.clip((auc.low, auc.high), 0, 1).tolist(), n=rows)
+    low, high = np.clip((auc.low, auc.high), 0, 1).tolist()
+    return Interval(auc.estimate, low, high, rows)
 
 
 def _label_strata(labels: tuple[Sequence[str], Sequence[str]], sizes: tuple[int, int]) -> dict[str, Stratum]:
     if (len(labels[0]), len(labels[1])) != sizes:
         raise ValueError(
-            f"`labels` must have one label for each row, got {len(labels[0])} and {len(labels[1])} for {sizes[0]} real "
-            f"and {sizes[1]} augmented rows."
+            f"`labels` must have one label for each row, got {len(labels[0])} and {len(labels[1])} for {sizes[0]} "
+            f"real and {sizes[1]} augmented rows."
         )
     sides = [np.asarray(side, dtype=object) for side in labels]
     strata = {}

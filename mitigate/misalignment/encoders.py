@@ -18,9 +18,7 @@ from mitigate.scoring import evaluation_mode
 MAX_LENGTH = 512
 
 
-def encoder_features(
-    name: str, real: Sequence[str], augmented: Sequence[str], *, batch_size: int = 32
-) -> Features:
+def encoder_features(name: str, real: Sequence[str], augmented: Sequence[str], *, batch_size: int = 32) -> Features:
     """
     Embed the texts of both sides by one frozen encoder.
 

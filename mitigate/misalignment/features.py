@@ -1,4 +1,4 @@
-"""Features of texts to compare distributions in: of a named encoder, given ones, or words where there is no encoder."""
+"""Features of texts to compare distributions in: given ones, or words where there is no encoder."""
 
 from __future__ import annotations
 
@@ -145,9 +145,7 @@ def map_features(features: Features, *, seed: int = 0) -> FeatureMap:
     """
     rng = np.random.default_rng(seed)
     count = min(MAPPED, len(features.real), len(features.augmented))
-    sides = [
-        side[np.sort(rng.permutation(len(side))[:count])] for side in (features.real, features.augmented)
-    ]
+    sides = [side[np.sort(rng.permutation(len(side))[:count])] for side in (features.real, features.augmented)]
     rows = np.concatenate(sides).astype(np.float64)
     model = PCA(n_components=min(2, *rows.shape), random_state=seed)
     places = np.zeros((2 * count, 2))

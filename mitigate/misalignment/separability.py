@@ -82,10 +82,13 @@ def _folds(rows: Rows, is_augmented: NDArray[np.int64], seed: int) -> NDArray[np
     different = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in np.ascontiguousarray(rows)])
     count = len(numbers)
     # 1 for what real rows have, 2 for what augmented rows have, 3 for both.
-    sides = sum(side * (np.bincount(different[is_augmented == side - 1], minlength=count) > 0) for side in (1, 2))
+    sides = np.zeros(count, np.int64)
+    for side in (1, 2):
+        sides += side * (np.bincount(different[is_augmented == side - 1], minlength=count) > 0)
     folds = np.zeros(count, np.int64)
     folds[np.lexsort((np.random.default_rng(seed).random(count), sides))] = np.arange(count) % FOLDS
-    return folds[different]
+    dealt: NDArray[np.int64] = folds[different]
+    return dealt
 
 
 def _area(negative: Floats, positive: Floats) -> tuple[float, float]:

@@ -157,8 +157,8 @@ def _check(lengths: Sequence[Floats]) -> None:
     for name, side in zip(("real", "augmented"), lengths, strict=True):
         if len(side) < 2 or not side.any():
             raise ValueError(
-                f"The surface of texts is compared from two texts a side on, with a word in one of them; the {name} side "
-                f"has {len(side)} text(s) and {int(side.sum())} word(s)."
+                f"The surface of texts is compared from two texts a side on, with a word in one of them; the {name} "
+                f"side has {len(side)} text(s) and {int(side.sum())} word(s)."
             )
 
 

@@ -44,7 +44,9 @@ class TextRows:
         for name in ("labels", "groups"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.texts):
-                raise ValueError(f"`{name}` must have one value for each of {len(self.texts)} texts, got {len(values)}.")
+                raise ValueError(
+                    f"`{name}` must have one value for each of {len(self.texts)} texts, got {len(values)}."
+                )
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -81,8 +83,8 @@ def read_rows(
     missing = [name for name in named if name not in columns]
     if missing:
         raise ValueError(
-            f"{path} has no column '{missing[0]}' (columns: {', '.join(map(str, columns))}). Name the columns of text, "
-            "label, group and id as the file does."
+            f"{path} has no column '{missing[0]}' (columns: {', '.join(map(str, columns))}). Name the columns of "
+            "text, label, group and id as the file does."
         )
     if id is not None:
         _check_ids(path, id, columns[id])

@@ -1,4 +1,4 @@
-"""Kernel two-sample statistics of large samples: block estimates on all rows, and a permutation test on some of them."""
+"""Kernel two-sample statistics of large samples: block estimates on all rows, a permutation test on some of them."""
 
 from __future__ import annotations
 

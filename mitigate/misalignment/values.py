@@ -164,9 +164,9 @@ def value_misalignment(
         distances = [js_distance(np.asarray(a.augmented, float), np.asarray(a.human, float)) for a in own]
         steps = [ordered_distance(answer.human, answer.augmented) for answer in own] if ordered else [math.nan]
         floors = [sampling_floor(answer.human, respondents, seed=seed) for answer in own]
-        means = (float(np.mean(each)) for each in (distances, steps, floors))
+        mean, step, floor = (float(np.mean(each)) for each in (distances, steps, floors))
         excess = _mean_interval(np.array(distances) - np.array(floors), seed)
-        results.append(ValueMisalignment(culture, len(own), *means, excess))
+        results.append(ValueMisalignment(culture, len(own), mean, step, floor, excess))
     return results
 
 
