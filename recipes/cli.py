@@ -37,3 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     print(f"There is no command '{name}'.\n{usage}", file=sys.stderr)
     return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -198,7 +198,7 @@ def _notes(labels: object, distributions: DistributionMisalignment, answers: Ans
     elif answers.left_out:
         notes.append(
             f"{answers.left_out} of {answers.left_out + len(answers.answers)} rows of answers were left out "
-            f"({answers.reason})"
+            f"({answers.reason.rstrip('.')})."
         )
     return notes
 

@@ -15,9 +15,9 @@ from mitigate.report.svg import COLOURS, INK, STYLE, new_picture, svg_element
 
 REAL, AUGMENTED = COLOURS[1], COLOURS[0]
 WIDTH = 6.2  # inches
-# Groups with a bar of their own.
-BARS = 12
-_LINE = 34  # characters
+# Groups or options with bars of their own, and the width of a line of their names.
+BARS = 10
+_LINE = 30  # characters
 
 
 def map_figure(feature_map: FeatureMap) -> str:
@@ -58,45 +58,50 @@ def group_figure(groups: GroupMisalignment) -> str:
         `str`: SVG element.
     """
     order = sorted(range(len(groups.groups)), key=lambda k: -(groups.real[k] + groups.augmented[k]))
-    kept, rest = order[:BARS], order[BARS:]
-    names = [groups.groups[k] for k in kept]
-    shares = [[side[k] for k in kept] for side in (groups.real, groups.augmented)]
-    if rest:
-        names.append(f"({len(rest)} more)")
-        for side, all_shares in zip(shares, (groups.real, groups.augmented), strict=True):
-            side.append(sum(all_shares[k] for k in rest))
-    with mpl.rc_context(STYLE):
-        picture = new_picture(WIDTH, 1.1 + 0.42 * len(names))
-        axes = picture.subplots()
-        _bars(axes, names, shares, ("real", "augmented"))
-        axes.set_xlabel("share of the rows of known group")
-        _legend(axes)
-        return svg_element(picture, name="groups", label="Shares of groups among real and augmented rows")
+    names = [groups.groups[k] for k in order]
+    shares = [[side[k] for k in order] for side in (groups.real, groups.augmented)]
+    label = "Shares of groups among real and augmented rows"
+    return _bar_figure(names, shares, ("real", "augmented"), "share of the rows of known group", "groups", label)
 
 
-def answer_figure(answers: Sequence[Answers]) -> str:
+def answer_figure(answer: Answers, number: int) -> str:
     """
-    Draw distributions of answers of people and of the generator, one panel a question.
+    Draw the answers of people and of the generator to one question.
 
     Args:
-        answers (`Sequence[Answers]`):
-            The questions, at least one.
+        answer (`Answers`):
+            The question.
+        number (`int`):
+            Which of the questions of a page it is.
 
     Returns:
-        `str`: SVG element.
+        `str`: SVG element, without the question.
     """
-    titles = [f"{answer.culture}: {_shorten(answer.question, 3 * _LINE)}" for answer in answers]
-    heights = [1.2 + 0.42 * len(answer.options) for answer in answers]
+    shares = [[share / sum(side) for share in side] for side in (answer.human, answer.augmented)]
+    label = f"Answers of people and of the generator, {answer.culture}"
+    return _bar_figure(answer.options, shares, ("people", "generator"), "share of answers", f"answers-{number}", label)
+
+
+def _bar_figure(
+    names: Sequence[str],
+    shares: Sequence[Sequence[float]],
+    sides: tuple[str, str],
+    unit: str,
+    element: str,
+    label: str,
+) -> str:
+    """Draw two bars for each name, in the given order; the smallest share one pair of bars where there are many."""
+    order = sorted(range(len(names)), key=lambda k: -max(side[k] for side in shares))
+    kept, rest = sorted(order[:BARS]), order[BARS:]
+    shown = [_shorten(names[k]) for k in kept] + ([f"({len(rest)} more)"] if rest else [])
+    values = [[side[k] for k in kept] + ([sum(side[k] for k in rest)] if rest else []) for side in shares]
     with mpl.rc_context(STYLE):
-        picture = new_picture(WIDTH, sum(heights))
-        panels = picture.subplots(len(answers), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for axes, answer, title in zip(panels, answers, titles, strict=True):
-            shares = [[share / sum(side) for share in side] for side in (answer.human, answer.augmented)]
-            _bars(axes, [_shorten(option, _LINE) for option in answer.options], shares, ("people", "generator"))
-            axes.set_title("\n".join(textwrap.wrap(title, 2 * _LINE)), loc="left", fontsize=9.5, parse_math=False)
-        panels[-1].set_xlabel("share of answers")
-        _legend(panels[0])
-        return svg_element(picture, name="answers", label="Answers of people and of the generator")
+        picture = new_picture(WIDTH, 1.0 + 0.4 * len(shown))
+        axes = picture.subplots()
+        _bars(axes, shown, values, sides)
+        axes.set_xlabel(unit)
+        _legend(axes)
+        return svg_element(picture, name=element, label=label)
 
 
 def _bars(axes: Axes, names: Sequence[str], shares: Sequence[Sequence[float]], sides: tuple[str, str]) -> None:
@@ -105,7 +110,7 @@ def _bars(axes: Axes, names: Sequence[str], shares: Sequence[Sequence[float]], s
         axes.barh(places + offset, values, height=0.38, color=colour, label=side)
         for place, value in zip(places, values, strict=True):
             axes.text(value + 0.01, place + offset, f"{value:.0%}", va="center", fontsize=8.5)
-    axes.set_yticks(places, [_shorten(name, _LINE) for name in names], parse_math=False)
+    axes.set_yticks(places, names, parse_math=False)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.08)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25%", "50%", "75%", "100%"])
@@ -115,8 +120,9 @@ def _bars(axes: Axes, names: Sequence[str], shares: Sequence[Sequence[float]], s
 
 
 def _legend(axes: Axes) -> None:
-    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2, markerscale=1.8)
 
 
-def _shorten(text: str, width: int) -> str:
-    return textwrap.shorten(text, width, placeholder=" …") if len(text) > width else text
+def _shorten(text: str) -> str:
+    """Break a long name into two lines, and cut what does not fit into them."""
+    return "\n".join(textwrap.wrap(" ".join(text.split()), _LINE, max_lines=2, placeholder=" …"))

@@ -19,20 +19,20 @@ Grade = Literal["apart", "alike", "open", "not measured"]
 Factor = Literal["values", "groups", "distributions"]
 
 READING = (
-    "Which mitigation a finding speaks for is our reading of what each of them acts on. It is not proven: train with "
-    "and without it, and measure."
+    "Which mitigation a finding speaks for is our reading of what each acts on. It is not proven: train with and "
+    "without it, and measure."
 )
 METHOD = (
-    f"“Apart” means at least {THRESHOLD:g} on a scale from 0 to 1 and more than chance: the {PERCENT_LEVEL} "
-    f"interval lies above what chance gives, and for distributions the permutation test has p ≤ {ALPHA:g} too. “Alike” "
-    f"means that the whole interval lies below {THRESHOLD:g}. All else is “open”. The threshold is a convention of ours."
+    f"“Apart” means at least {THRESHOLD:g} on a scale from 0 to 1 and more than chance: the {PERCENT_LEVEL} interval "
+    f"lies above what chance gives, and for distributions the permutation test has p ≤ {ALPHA:g} too. “Alike” means "
+    f"that the whole interval lies below {THRESHOLD:g}. All else is “open”. The threshold is a convention of ours."
 )
 _ADVICE = {
-    "values": "This speaks for the token-based mitigation (`BiasTagTokenizer`): a tag lets the model take such answers "
+    "values": "This speaks for the token-based mitigation (BiasTagTokenizer): a tag lets the model take such answers "
     "for a property of tagged text.",
-    "groups": "This speaks for the mask-based mitigation (`BiasMaskCollator`), which hides the words that reveal a "
+    "groups": "This speaks for the mask-based mitigation (BiasMaskCollator), which hides the words that reveal a "
     "group, or for drawing the augmented rows anew to the shares of the real ones.",
-    "distributions": "This speaks for the loss-based mitigation (`AlignmentLossCallback`), which draws the "
+    "distributions": "This speaks for the loss-based mitigation (AlignmentLossCallback), which draws the "
     "representations of both sides together.",
 }
 
@@ -114,9 +114,9 @@ def _values(audit: Audit) -> Finding:
     return _finding(
         "values",
         overall,
-        f"{opening}. Farthest is {farthest.culture}: as a mean over {farthest.questions} question(s), the generator's "
-        f"answers lie {_with_bounds(farthest.excess)} farther from people's than the chance of a survey would put them "
-        f"({number(farthest.floor, 3)}).",
+        f"{opening}. Farthest is {farthest.culture}: as a mean over {farthest.questions} question(s), the "
+        f"generator's answers lie {_with_bounds(farthest.excess)} farther from people's than the chance of a survey "
+        f"would put them ({number(farthest.floor, 3)}).",
     )
 
 
@@ -134,8 +134,8 @@ def _groups(audit: Audit) -> Finding:
     if groups.within_label is not None and groups.within_chance is not None:
         parts.append(f"within labels {_with_bounds(groups.within_label)} (chance {number(groups.within_chance, 3)})")
     if groups.association is not None:
-        change = groups.association
-        parts.append(f"association of group and label (Cramér's V), augmented minus real, {_with_bounds(change)}")
+        change, direction = _size(groups.association), "weaker" if groups.association.estimate < 0 else "stronger"
+        parts.append(f"association of group and label (Cramér's V) {direction} by {_with_bounds(change)}")
     return _finding("groups", overall, f"{opening}: {'; '.join(parts)}.")
 
 

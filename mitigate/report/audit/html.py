@@ -47,7 +47,7 @@ def write_html(
         method=METHOD,
         map=Markup(map_figure(audit.map)),
         groups=Markup(group_figure(audit.groups)) if audit.groups else None,
-        answers=Markup(answer_figure(audit.farthest)) if audit.farthest else None,
+        answers=[(answer, Markup(answer_figure(answer, number))) for number, answer in enumerate(audit.farthest)],
         tables=audit_tables(audit),
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         versions=versions,

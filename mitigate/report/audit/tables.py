@@ -37,6 +37,7 @@ def audit_tables(audit: Audit) -> list[Table]:
 
 
 def _values(audit: Audit) -> Table:
+    ordered = not math.isnan(audit.values[0].ordered_distance)
     rows = [
         (
             value.culture,
@@ -44,14 +45,14 @@ def _values(audit: Audit) -> Table:
             number(value.distance, 3),
             number(value.floor, 3),
             _with_bounds(value.excess, 3),
-            number(value.ordered_distance, 3),
+            *([number(value.ordered_distance, 3)] if ordered else []),
         )
         for value in audit.values
     ]
     return Table(
         f"Values: Jensen–Shannon distance (base 2) of answers from people's, 0 to 1, with {PERCENT_LEVEL} intervals "
         "over questions",
-        ("culture", "questions", "distance", "floor", "above floor", "ordered distance"),
+        ("culture", "questions", "distance", "floor", "above floor", *(["ordered distance"] if ordered else [])),
         _cut(rows),
     )
 
