@@ -16,7 +16,9 @@ from tests import tiny_tokenizers
 FOLDER = Path(mitigate.lexicons.__file__).parent
 KINDS = {"gender", "nationality", "religion", "race", "age"}
 ENGLISH = ["age", "gender", "names", "nationality", "race", "religion"]
-OTHERS = [f"{kind}-{language}" for kind in ("gender", "nationality") for language in ("ar", "es", "ko", "pt", "tr", "zh")]
+OTHERS = [
+    f"{kind}-{language}" for kind in ("gender", "nationality") for language in ("ar", "es", "ko", "pt", "tr", "zh")
+]
 # Words of these agree with others of their sentence, so that a replacement would be found out.
 WITHOUT_ALTERNATIVES = ["gender-ar", "gender-es", "gender-pt"]
 
