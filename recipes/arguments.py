@@ -123,3 +123,50 @@ class RunArguments:
     title: str = _option("Bias inheritance", "Title of the report.")
     report_to: str = _option("wandb", "Tracker: `wandb` (offline unless you are logged in) or `none`.")
     project: str = _option("mitigate", "W&B project.")
+
+
+@dataclass
+class AugmentArguments:
+    """What an LLM is asked to write, who writes it, and where the rows go."""
+
+    seed_file: str | None = _option(None, "CSV or JSONL file, or Hub id, of the rows to start from.")
+    id_column: str = _option("id", "Column of their ids, each of which comes once.")
+    text_column: str = _option("text", "Column of their texts.")
+    label_column: str | None = _option(None, "Column of their labels, which the new rows take over.")
+    output_dir: str = _option("outputs/augment", "Folder of the rows and of the journal of answers.")
+
+    contexts: list[str] = _option(["contextless", "contextual"], "Levels of the axis context.")
+    scopes: list[str] = _option(["single", "intersectional"], "Levels of the axis scope.")
+    signals: list[str] = _option(["explicit", "implicit"], "Levels of the axis signal.")
+    attributes: list[str] = _option(["gender", "culture"], "Attributes that vary alone, in single types.")
+    genders: list[str] = _option(["woman", "man"], "Genders.")
+    cultures: list[str] = _option(
+        ["Arab", "Chinese", "English", "Spanish"], "Cultures; German, Korean, Portuguese and Turkish are there too."
+    )
+    task: str | None = _option(None, "What to write. `$label` stands for the label of the seed.")
+    repeats: int = _option(1, "Texts for the same seed, type and group.")
+    aligned: str | None = _option(
+        None, "The pre-aligned arm: `prompt` (an instruction against bias before every prompt), or another model."
+    )
+
+    model: str | None = _option(None, "Hub id or folder of the model that writes, or its name at the endpoint.")
+    endpoint: str | None = _option(
+        None,
+        "Address of an OpenAI-compatible endpoint, as http://localhost:8000/v1. Without one, this machine writes.",
+    )
+    temperature: float = _option(1.0, "Temperature, at least 0.")
+    top_p: float = _option(1.0, "Probability mass to draw from, in (0, 1].")
+    max_tokens: int = _option(256, "Tokens after which a text is cut off, and rejected.")
+    seed: int = _option(0, "Seed; every request has one of its own that follows from it.")
+
+    batch_size: int = _option(16, "On this machine: texts at a time.")
+    trust_remote_code: bool = _option(False, "On this machine: run code that comes with the model.")
+    concurrency: int = _option(8, "At an endpoint: requests at a time.")
+    requests_per_minute: float | None = _option(None, "At an endpoint: most requests a minute.")
+    timeout: float = _option(120.0, "At an endpoint: seconds to wait for an answer.")
+    max_retries: int = _option(8, "At an endpoint: how often a request is tried again.")
+    price_prompt: float = _option(0.0, "Price of a million tokens of prompts, to count the cost.")
+    price_completion: float = _option(0.0, "Price of a million tokens of answers.")
+
+    min_words: int = _option(5, "Words below which a text is rejected.")
+    max_words: int = _option(300, "Words above which a text is rejected.")

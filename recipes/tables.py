@@ -209,8 +209,7 @@ def _check_file(path: Path, field_name: str) -> None:
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise ConfigError(
-                    f"`{field_name}`: line {number} of {path} is not UTF-8. Save it as UTF-8."
-                ) from error
+                problem = f"line {number} of {path} is not UTF-8"
+                raise ConfigError(f"`{field_name}`: {problem}. Save the file as UTF-8.") from error
     if number == 0:
         raise ConfigError(f"`{field_name}`: {path} has no rows.")
