@@ -126,7 +126,7 @@ def _announce(asked: Asked, missing: Sequence[Request]) -> None:
     wanted = len(asked.items)
     print(f"{wanted} rows to write, {wanted - len(missing)} of them answered before", flush=True)
     if asked.refused:
-        details = Counter(rejection.detail for _, rejection in asked.refused)
+        details = Counter(rejection.detail for _, _, rejection in asked.refused)
         detail, _ = details.most_common(1)[0]
         print(
             f"{len(asked.refused)} more are not asked for, since the prompt would break the rule of its bias type. "

@@ -170,8 +170,8 @@ class TestRows:
         seeds = [Seed("s", "She runs the shop near the river.")]
         asked = ask(items_of(seeds), "m", Decoding())
         assert len(asked.items) + len(asked.refused) == 32
-        assert {item.bias_type.context for item, _ in asked.refused} == {"contextual"}
-        assert {item.group.attribute for item, _ in asked.refused} == {"gender", "gender-culture"}
+        assert {item.bias_type.context for item, _, _ in asked.refused} == {"contextual"}
+        assert {item.group.attribute for item, _, _ in asked.refused} == {"gender", "gender-culture"}
         rows = make_rows(asked, {}, TextLimits(), "local")
         assert {(row["reason"], row["text"]) for row in rows.rejected} == {("prompt", "")}
         assert rows.missing == len(asked.items)

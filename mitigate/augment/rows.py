@@ -42,12 +42,12 @@ class Asked(NamedTuple):
     Attributes:
         items (`list[tuple[Item, Request]]`):
             What is asked.
-        refused (`list[tuple[Item, Rejection]]`):
-            Items whose prompt breaks the rule of its bias type, so that nothing is asked.
+        refused (`list[tuple[Item, Request, Rejection]]`):
+            Items whose prompt breaks the rule of its bias type, with the request that is not made.
     """
 
     items: list[tuple[Item, Request]]
-    refused: list[tuple[Item, Rejection]]
+    refused: list[tuple[Item, Request, Rejection]]
 
 
 def ask(items: Iterable[Item], model: str, decoding: Decoding) -> Asked:
@@ -67,11 +67,12 @@ def ask(items: Iterable[Item], model: str, decoding: Decoding) -> Asked:
     """
     asked = Asked([], [])
     for item in items:
+        request = Request(item.prompt, model, decoding, item.sample)
         rejection = check_prompt(item)
         if rejection:
-            asked.refused.append((item, rejection))
+            asked.refused.append((item, request, rejection))
         else:
-            asked.items.append((item, Request(item.prompt, model, decoding, item.sample)))
+            asked.items.append((item, request))
     return asked
 
 
@@ -114,7 +115,10 @@ def make_rows(asked: Asked, answers: Mapping[str, Answer], limits: TextLimits, g
     judged = _balanced(judged, _set_sizes(asked))
     accepted = [row for _, row, rejection in judged if rejection is None]
     rejected = [{**row, **rejection._asdict()} for _, row, rejection in judged if rejection]
-    refused = [{**_item_columns(item), **rejection._asdict()} for item, rejection in asked.refused]
+    refused = [
+        {**_row(item, request, Answer("", ""), generator), **rejection._asdict()}
+        for item, request, rejection in asked.refused
+    ]
     return Rows(accepted, rejected + refused, missing)
 
 
@@ -132,29 +136,14 @@ def _balanced(
 
 
 def _set_sizes(asked: Asked) -> Counter[Any]:
-    items = [item for item, _ in asked.items] + [item for item, _ in asked.refused]
+    items = [item for item, _ in asked.items] + [item for item, _, _ in asked.refused]
     return Counter(item.set_key for item in items)
 
 
 def _row(item: Item, request: Request, answer: Answer, generator: str) -> Row:
+    place = [*item.set_key, item.group.name, item.arm]
     return {
-        **_item_columns(item),
-        "text": answer.text.strip(),
-        "generator": generator,
-        "model": request.model,
-        "served_model": answer.served_model,
-        "decoding": asdict(request.decoding) | {"seed": request.seed},
-        "request": request.key,
-        "finish_reason": answer.finish_reason,
-        "prompt_tokens": answer.prompt_tokens,
-        "completion_tokens": answer.completion_tokens,
-    }
-
-
-def _item_columns(item: Item) -> Row:
-    place = [item.seed.id, item.bias_type.name, item.group.attribute, item.group.name, item.repeat, item.prompt]
-    return {
-        "id": _digest(json.dumps([item.arm, *place, item.sample])),
+        "id": _digest(json.dumps([request.key, *place])),
         "seed_id": item.seed.id,
         "bias_type": item.bias_type.name,
         **asdict(item.bias_type),
@@ -163,11 +152,19 @@ def _item_columns(item: Item) -> Row:
         **item.group.stated(item.bias_type.signal),
         "proxy": " ".join(item.proxies.values()),
         "arm": item.arm,
-        "text": "",
+        "text": answer.text.strip(),
         "label": item.seed.label,
         AUGMENTED_COLUMN: True,
         "prompt_hash": _digest(item.prompt),
         "sample": item.sample,
+        "generator": generator,
+        "model": request.model,
+        "served_model": answer.served_model,
+        "decoding": asdict(request.decoding) | {"seed": request.seed},
+        "request": request.key,
+        "finish_reason": answer.finish_reason,
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
     }
 
 
