@@ -67,16 +67,18 @@ def check_provenance(trainer: Trainer, source: ProvenanceSource) -> float | None
 
 
 def _check_in_band(trainer: Trainer, source: ProvenanceSource, columns: list[str]) -> None:
+    packing = getattr(trainer.args, "packing", False)
     if not source.marked and not source.tag_ids:
         raise ProvenanceError(
-            f"`{source.column}` is not a column of the training data set once the trainer has prepared it (columns: "
-            f"{', '.join(columns)}), and nothing else tells real and augmented rows apart. Add a boolean column "
-            f"`{source.column}`, or name yours with `column=…`. Packing drops every column: there, wrap the "
-            "tokenizer with `BiasTagTokenizer.wrap(tokenizer, hidden=True)` and tag the data set with its `tag` "
-            "method."
+            f"Packing drops every column, `{source.column}` too, and the rows bear no mark that tells augmented ones. "
+            "Wrap the tokenizer with `BiasTagTokenizer.wrap(tokenizer, hidden=True)`, and tag the data set with its "
+            "`tag` method."
+            if packing
+            else f"`{source.column}` is not a column of the training data set (columns: {', '.join(columns)}). Add a "
+            f"boolean column `{source.column}` that tells augmented rows, or name yours with `column=…`."
         )
     strategy = getattr(trainer.args, "packing_strategy", "bfd")
-    if getattr(trainer.args, "packing", False) and not source.marked and strategy != "bfd":
+    if packing and not source.marked and strategy != "bfd":
         raise ProvenanceError(
             f"`packing_strategy='{strategy}'` cuts texts apart, and the pieces without a tag would pass for real. "
             "Hidden marks survive that: `BiasTagTokenizer.wrap(tokenizer, hidden=True)`; or use "

@@ -92,12 +92,10 @@ class ProvenanceSource:
             return _runs(ids)
         if not self.tag_ids:
             raise ProvenanceError(
-                f"No column `{self.column}` in the training rows (columns: {', '.join(sorted(row))}) and no tag to "
-                "look for, so real and augmented rows cannot be told apart. Add a boolean column "
-                f"`{self.column}` to the data set, name yours with `column=…` (False in every row of an evaluation "
-                "set), and keep the trainer from dropping it: give the callback to its constructor or, for a collator "
-                "of your own, set `remove_unused_columns=False`. With packing, where every column is dropped, use a "
-                "tokenizer that marks rows: `BiasTagTokenizer.wrap(tokenizer, hidden=True)` and its `tag` method."
+                f"No column `{self.column}` in the rows (columns: {', '.join(sorted(row))}) and no tag to look for, "
+                "so real and augmented rows cannot be told apart. If the trainer dropped it, set "
+                f"`remove_unused_columns=False`; if there is none, add a boolean column `{self.column}` (False in "
+                "every row of an evaluation set), or name yours with `column=…`."
             )
         return [Segment(start, stop, not self.tag_ids.isdisjoint(ids[start:stop])) for start, stop in bounds]
 
