@@ -22,8 +22,8 @@ _PRONOUN = re.compile(r"(?<![^\W_])(?:her|his)(?![^\W_])", re.IGNORECASE)
 _BEFORE = re.compile(r"(?:([^\W_]+)\s+)?([^\W_]+)\s+$")
 _FIRST = re.compile(r"[\s\"“‘(]*([^\W_]+)(-[^\W_])?")
 _NEXT = re.compile(r"\s+([^\W_]+)")
-# Words after a pronoun that are looked at, beside adverbs.
-_AHEAD = 4
+# What is looked at: characters before a pronoun, which hold two words, and words after it.
+_BACK, _AHEAD = 80, 4
 
 
 def _words(text: str) -> frozenset[str]:
@@ -189,7 +189,7 @@ def _role(text: str, found: re.Match[str]) -> Role:
     phrase = list(dropwhile(_is_adverb, ahead))
     if not phrase or _begins_another(phrase):
         return "other"
-    before = _BEFORE.search(text, 0, found.start())
+    before = _BEFORE.search(text, max(0, found.start() - _BACK), found.start())
     if before is None or found[0].lower() == "his" or (before[1] or "").lower() == "she":
         return "determiner"
     return "other" if _is_object(before[2].lower(), phrase, adverb=len(phrase) < len(ahead)) else "determiner"

@@ -18,6 +18,7 @@ from mitigate.word_hashes import fold
 # What stands in the place of a pronoun, by its role: (women's word, men's word).
 _ROLES = {"her": {"determiner": "his", "other": "him"}, "his": {"determiner": "her", "other": "hers"}}
 _ARTICLE = re.compile(r"(?<![^\W_])an?(?=[\s\"“‘(]+$)", re.IGNORECASE)
+_BACK = 10  # characters before a word in which its article is
 # Written with a vowel, spoken with the consonant of *you* or *one*: a Ukrainian, a European.
 _CONSONANTS = ("eu", "uk", "ug", "uru", "uni", "one")
 
@@ -55,7 +56,8 @@ class TwinWords:
             Names of the two groups.
         pairs (`tuple[tuple[str, str], ...]`):
             A word, or several, of the first group and the counterpart in the second. Of several counterparts the
-            first counts.
+            first counts. A word that is paired with itself as well, as *actor*, may be said of either group: where
+            all else is of the other one, it stays.
         lexicon (`Lexicon`, *optional*):
             All words of the kind, also those that no pair holds. A text with one of those has no twin, for it would
             still tell the old group, or a third one.
@@ -86,11 +88,12 @@ class TwinWords:
         for word in self._words:
             if not (word[:1].isalnum() and word[-1:].isalnum()):
                 raise ValueError(f"`pairs` holds {word!r}, which must begin and end with a letter or digit.")
-        both = {first for first, _ in self.pairs} & {second for _, second in self.pairs}
-        if both or not self.pairs:
+        pairs = [(first, second) for first, second in self.pairs if first != second]
+        both = {first for first, _ in pairs} & {second for _, second in pairs}
+        if both or not pairs:
             raise ValueError(f"`pairs` is empty or has words of both groups: {', '.join(sorted(both)) or 'none'}.")
         entries = set(self.lexicon.words) if self.lexicon else set()
-        for first, second in self.pairs:
+        for first, second in pairs:
             if self.lexicon and {first, second} <= entries and not _replace_each_other(self.lexicon, first, second):
                 raise ValueError(
                     f"`pairs`: '{first}' and '{second}' cannot take each other's place by lexicon "
@@ -116,19 +119,23 @@ class TwinWords:
         pieces: list[str] = []
         words: list[str] = []
         groups: list[str] = []
+        found = [(start, stop, name, self._others[name]) for start, stop, name in self._finder.find(text)]
+        told = {others.group for _, _, name, others in found if name not in others.words}
         end, places = 0, roles(text)
-        for start, stop, name in self._finder.find(text):
-            word, others = text[start:stop], self._others[name]
+        for start, stop, name, others in found:
+            word = text[start:stop]
+            group = next(iter(told)) if name in others.words and len(told) == 1 else others.group
             known = replaced[len(words)] if len(words) < len(replaced) else ""
             if self._finder.name_of(known) in others.words:
                 other = known
+            elif group != others.group:
+                other = word
             else:
-                choice = _ROLES.get(name, {}).get(places.get(start, ""))
-                other = in_case_of(word, word.lower(), choice if choice in others.words else others.words[0])
+                other = others.choose(word, _ROLES.get(name, {}).get(places.get(start, "")))
             pieces += [_follow(text[end:start], word, other), other]
             end = stop
             words.append(word)
-            groups.append(others.group)
+            groups.append(group)
         return Swapped("".join([*pieces, text[end:]]), tuple(words), tuple(groups))
 
     def unpaired(self, text: str) -> list[str]:
@@ -157,7 +164,7 @@ class TwinWords:
         for pair in self.pairs:
             for group, word, other in zip(self.groups, pair, pair[::-1], strict=True):
                 old = others.get(word, _Others(group, ()))
-                others[word] = _Others(group, (*old.words, other))
+                others[word] = _Others(old.group, (*old.words, other))
         return others
 
     @cached_property
@@ -213,7 +220,7 @@ class _Finder:
 
 def _follow(before: str, word: str, other: str) -> str:
     """Put the article at the end of a text that goes with another word, if there is the one that went with the old."""
-    article = _ARTICLE.search(before)
+    article = _ARTICLE.search(before, max(0, len(before) - _BACK))
     if article is None or article[0].lower() != _article(word) or _article(other) == _article(word):
         return before
     new = in_case_of(article[0], article[0].lower(), _article(other))
@@ -231,8 +238,14 @@ def _replace_each_other(lexicon: Lexicon, first: str, second: str) -> bool:
 
 
 class _Others(NamedTuple):
+    """The group of a word, and its counterparts."""
+
     group: str
     words: tuple[str, ...]
+
+    def choose(self, word: str, wanted: str | None) -> str:
+        """Give a counterpart in the case of a word: the wanted one if there is one, else the first."""
+        return in_case_of(word, word.lower(), wanted if wanted in self.words else self.words[0])
 
 
 @cache
