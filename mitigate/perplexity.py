@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from datasets import Dataset
@@ -13,6 +15,9 @@ from mitigate.scoring import batch_logits, evaluation_mode
 
 LENGTH_COLUMN = "length"
 LOG_PERPLEXITY_COLUMN = "log_perplexity"
+
+# Gives the log-perplexity of every text, in nats a token.
+Perplexity = Callable[[Sequence[str]], Sequence[float]]
 
 
 def measure_texts(
@@ -78,6 +83,35 @@ def measure_texts(
     with evaluation_mode(model):
         measured = _log_perplexities(model, ids, batch_size)
     return rows.add_column(LENGTH_COLUMN, np.asarray(lengths, np.int64)).add_column(LOG_PERPLEXITY_COLUMN, measured)
+
+
+def model_perplexity(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_length: int = 1024, batch_size: int = 16
+) -> Perplexity:
+    """
+    Give a function of texts, for the perplexity check of [`mitigate.twins.make_twins`].
+
+    Args:
+        model (`PreTrainedModel`):
+            A causal language model. Name it where you report the share of rejected rows, for it decides that share.
+        tokenizer (`PreTrainedTokenizerBase`):
+            Its tokenizer.
+        max_length (`int`, *optional*, defaults to 1024):
+            Tokens that the model reads.
+        batch_size (`int`, *optional*, defaults to 16):
+            Texts in one forward pass.
+
+    Returns:
+        `Callable[[Sequence[str]], Sequence[float]]`: Log-perplexity of every text, see
+        [`measure_texts`].
+    """
+
+    def measure(texts: Sequence[str]) -> Sequence[float]:
+        rows = Dataset.from_dict({"text": list(texts)})
+        measured = measure_texts(rows, model, tokenizer, max_length=max_length, batch_size=batch_size)
+        return list(measured[LOG_PERPLEXITY_COLUMN])
+
+    return measure
 
 
 def _check_request(rows: Dataset, text: str, max_length: int) -> None:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from datasets import Dataset, Features, List, Value, concatenate_datasets
 from rich.table import Table
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from mitigate.perplexity import LOG_PERPLEXITY_COLUMN, measure_texts
+from mitigate.entries import WORD
+from mitigate.finders import Finder
+from mitigate.perplexity import Perplexity
 from mitigate.pronoun_roles import RoleFinder, roles_by_rule
 from mitigate.twin_words import Swapped, TwinWords, gender_words
 
 COLUMNS = ("pair", "group", "twin", "replaced")
 RATIOS = (0.8, 1.25)
-# Gives the log-perplexity of every text, in nats a token.
-Perplexity = Callable[[Sequence[str]], Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,7 @@ def make_twins(
     *,
     columns: Sequence[str] = ("prompt", "completion"),
     roles: RoleFinder = roles_by_rule,
+    names: Finder | None = None,
     both_groups: bool = False,
     length_ratios: tuple[float, float] = RATIOS,
     perplexity: Perplexity | None = None,
@@ -85,6 +85,7 @@ def make_twins(
     A row is rejected for the first of these reasons:
 
     - `"word without counterpart"`: a word of the kind is in no pair, so that the swap would be incomplete;
+    - `"name without counterpart"`: a name that `names` finds is in no pair, so that it may still tell the old group;
     - `"nothing to swap"`: it has no word of either group;
     - `"both groups"`: it names members of both, so that it is of neither (unless `both_groups`);
     - `"irreversible"`: swapping the twin does not give the row back;
@@ -101,12 +102,18 @@ def make_twins(
             Columns of texts. The same word becomes the same other one in all of them.
         roles (`Callable[[str], dict[int, str]]`, *optional*, defaults to `roles_by_rule`):
             Tells *her book* from *see her*; [`~mitigate.pronoun_roles.SpacyRoles`] asks a tagger.
+        names (`Callable[[str], Iterable[tuple[int, int, str]]]`, *optional*):
+            Finds the names of persons in a text: first character, character after the last, and a kind, as
+            [`~mitigate.finders.SpacyFinder`] does. A name is known if one of its words is in a pair, or if all are
+            part of a known name (*Smith* after *Mary Smith*). Without it, names that are in no pair are not noticed:
+            no list has all first names.
         both_groups (`bool`, *optional*, defaults to `False`):
             Keep rows that name both groups. Their group is that of the first word.
         length_ratios (`tuple[float, float]`, *optional*, defaults to `(0.8, 1.25)`):
             Bounds of characters in the twin over characters in the row, all columns together.
         perplexity (`Callable[[Sequence[str]], Sequence[float]]`, *optional*):
-            Gives the log-perplexity of texts, as [`model_perplexity`] does. Without it perplexity is not checked.
+            Gives the log-perplexity of texts, as [`~mitigate.perplexity.model_perplexity`] does. Without it
+            perplexity is not checked.
         perplexity_ratios (`tuple[float, float]`, *optional*, defaults to `(0.8, 1.25)`):
             Bounds of the twin's perplexity over that of the row, of the columns joined.
 
@@ -130,15 +137,16 @@ def make_twins(
     ('Leonard loves his work, and we admire him.', 0.0)
     ```
 
-    Limits: it swaps words, not facts. A beard, a pregnancy or a named celebrity stays, and a first name also tells an
-    origin, which the pairs of names do not keep. Surnames that are first names are swapped too.
+    Limits: it swaps words, not facts. A beard, a pregnancy or the film that a named celebrity was in stays. Surnames
+    and places that are first names are swapped too (*Scott*, *Howard University*).
     """
     words = _words_of(attribute)
     _check_request(dataset, columns, length_ratios, perplexity_ratios)
     candidates, rejected = [], Counter[str]()
     for place, row in enumerate(dataset.select_columns(list(columns))):
         candidate = _Candidate(place, [row[name] for name in columns])
-        reason = _reason_against(candidate, words, roles, both_groups, length_ratios)
+        unknown = names is not None and _has_unknown_name(candidate.texts, words, names)
+        reason = _reason_against(candidate, words, roles, unknown, both_groups, length_ratios)
         candidates.append(candidate) if reason is None else rejected.update([reason])
     if perplexity is not None:
         likely = _likely(candidates, perplexity, perplexity_ratios)
@@ -178,37 +186,9 @@ def mark_stereotyped(pairs: Dataset, stereotypes: Mapping[str, str], *, label_co
     return pairs.select(kept).add_column("stereotyped", np.array(flags, dtype=bool))
 
 
-def model_perplexity(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, max_length: int = 1024, batch_size: int = 16
-) -> Perplexity:
-    """
-    Give a function of texts for the perplexity check of [`make_twins`].
-
-    Args:
-        model (`PreTrainedModel`):
-            A causal language model. Name it where you report the share of rejected rows, for it decides that share.
-        tokenizer (`PreTrainedTokenizerBase`):
-            Its tokenizer.
-        max_length (`int`, *optional*, defaults to 1024):
-            Tokens that the model reads.
-        batch_size (`int`, *optional*, defaults to 16):
-            Texts in one forward pass.
-
-    Returns:
-        `Callable[[Sequence[str]], Sequence[float]]`: Log-perplexity of every text, see
-        [`mitigate.perplexity.measure_texts`].
-    """
-
-    def measure(texts: Sequence[str]) -> Sequence[float]:
-        rows = Dataset.from_dict({"text": list(texts)})
-        measured = measure_texts(rows, model, tokenizer, max_length=max_length, batch_size=batch_size)
-        return list(measured[LOG_PERPLEXITY_COLUMN])
-
-    return measure
-
-
 _REASONS = (
     "word without counterpart",
+    "name without counterpart",
     "nothing to swap",
     "both groups",
     "irreversible",
@@ -265,11 +245,18 @@ def _check_request(dataset: Dataset, columns: Sequence[str], *bounds: tuple[floa
 
 
 def _reason_against(
-    candidate: _Candidate, words: TwinWords, roles: RoleFinder, both_groups: bool, bounds: tuple[float, float]
+    candidate: _Candidate,
+    words: TwinWords,
+    roles: RoleFinder,
+    unknown_name: bool,
+    both_groups: bool,
+    bounds: tuple[float, float],
 ) -> str | None:
     """Write the twin of a row into its candidate; tell what speaks against it, if anything does."""
     if any(words.unpaired(text) for text in candidate.texts):
         return "word without counterpart"
+    if unknown_name:
+        return "name without counterpart"
     candidate.swaps = tuple(words.swap(text, roles=roles) for text in candidate.texts)
     if not candidate.replaced:
         return "nothing to swap"
@@ -280,6 +267,12 @@ def _reason_against(
         return "irreversible"
     ratio = sum(map(len, candidate.twins)) / sum(map(len, candidate.texts))
     return None if bounds[0] <= ratio <= bounds[1] else "length ratio"
+
+
+def _has_unknown_name(texts: list[str], words: TwinWords, names: Finder) -> bool:
+    found = [text[start:stop] for text in texts for start, stop, _ in names(text)]
+    known = {word for name in found if words.swap(name).replaced for word in WORD.findall(name)}
+    return any(not known.issuperset(WORD.findall(name)) for name in found)
 
 
 def _likely(candidates: list[_Candidate], perplexity: Perplexity, bounds: tuple[float, float]) -> list[_Candidate]:

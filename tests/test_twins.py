@@ -1,4 +1,5 @@
 import math
+import re
 
 import pytest
 import spacy
@@ -9,9 +10,10 @@ from spacy.language import Language
 from spacy.training import Example
 
 from mitigate.lexicons import load_lexicon
+from mitigate.perplexity import model_perplexity
 from mitigate.pronoun_roles import SpacyRoles, roles_by_rule
 from mitigate.twin_words import TwinWords, gender_words
-from mitigate.twins import make_twins, mark_stereotyped, model_perplexity
+from mitigate.twins import make_twins, mark_stereotyped
 from tests.pronoun_sentences import HELD_OUT, SENTENCES
 
 NATIONS = (("Danish", "Turkish"), ("Denmark", "Turkey"), ("Dane", "Turk"))
@@ -247,6 +249,17 @@ class TestMakeTwins:
         words = TwinWords(("danish", "american"), (("Danish", "American"),))
         _, report = twins("an Danish chef", "a Danish chef", attribute=words)  # the wrong article would be mended
         assert report.rejected == {"irreversible": 1} and report.accepted == 1
+
+    def test_a_name_that_is_in_no_pair_is_noticed_by_a_finder_of_names(self):
+        people = re.compile(r"(?:[A-Z][a-z]+ )?(?:Smith|Xanthippe)")
+
+        def names(text):
+            return [(*found.span(), "name") for found in people.finditer(text)]
+
+        rows = ["Mary Smith sings. Smith, she says, paints.", "Xanthippe sings, and she paints.", "She knows Smith."]
+        assert twins(*rows).report.accepted == 3
+        pairs, report = twins(*rows, names=names)
+        assert report.rejected == {"name without counterpart": 2} and pairs["pair"] == [0, 0]
 
     def test_rows_of_both_groups_are_kept_if_wanted(self):
         pairs, report = twins("He met his wife.", both_groups=True)
