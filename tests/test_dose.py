@@ -122,11 +122,14 @@ class TestRecipe:
 
     def analyse(self, folder, capsys, drift=0.0):
         arguments = ["--output_dir", str(folder), "--bias_ratios", "0", "0.2", "0.4", "--doses", "-1", "0", "1"]
-        arguments += ["--seeds", "0", "1", "2", "3", "4", "--report_to", "none"]
+        arguments += ["--seeds", "0", "1", "2", "3", "4", "--report_to", "none", "--null_mitigations", "none", "drop"]
         config = parse_config(arguments)
         (folder / "cells").mkdir()
         for cell in cells_of(config):
+            # What fewer real rows do falls out of the difference of the two arms.
+            fewer_real = 0.3 * cell.bias_ratio
             bias = cell.bias_ratio * (0.5 * cell.dose + drift + 0.001 * cell.seed) + 0.01 * cell.seed
+            bias = fewer_real + (0.01 * cell.seed if cell.mitigation == "drop" else bias)
             record = {"cell_id": cell_id(config, cell), "cell": cell._asdict(), "status": "done"}
             write_record(folder / "cells", {**record, "metrics": {"bias": bias, "utility": 1.0}})
         assert recipe.main(arguments) == 0
@@ -137,11 +140,12 @@ class TestRecipe:
         # dB/dq = 2 dB/dβ = ρ.
         assert "| 0.2 | +0.200 | +0.200 to +0.200 | 5 |" in out
         assert "| 0.4 | +0.400 | +0.400 to +0.400 | 5 |" in out
-        assert "| +0.0002 |" in out and "| too small to matter |" in out
+        assert "| replace | +0.0302 |" in out
+        assert "| replace − drop | +0.0002 |" in out and "| too small to matter |" in out
 
     def test_a_slope_of_balanced_rows_is_not_overlooked(self, tmp_path, capsys):
         out = self.analyse(tmp_path, capsys, drift=0.5)
-        assert "| +0.0502 |" in out and "| not shown to be too small to matter |" in out
+        assert "| replace − drop | +0.0502 |" in out and "| not shown to be too small to matter |" in out
 
     def test_the_manipulation_check_is_a_line_of_slope_two(self):
         config = parse_config(["--doses", "-1", "0", "1", "--seeds", "0", "1", "--report_to", "none"])
