@@ -102,7 +102,7 @@ def load_rows(source: Source, columns: Sequence[str]) -> Dataset:
                     f"Name it with `columns={{'{name}': …}}` of the source."
                 )
         rows = zip(*(raw[part] for part in parts), strict=True)
-        result[name] = [_value(source, name, cells, number) for number, cells in enumerate(rows, start=1)]
+        result[name] = _alike([_value(source, name, cells, number) for number, cells in enumerate(rows, start=1)])
     return Dataset.from_dict(result)
 
 
@@ -127,6 +127,12 @@ def _read(source: Source) -> Dataset:
     if len(rows) == 0:
         raise ValueError(f"`path`: {source.path} has no rows.")
     return rows
+
+
+def _alike(column: list[Any]) -> list[Any]:
+    # Answers to one question are words and to another numbers, and a column can hold one kind of list only.
+    texts = any(isinstance(part, str) for cell in column if isinstance(cell, list) for part in cell)
+    return [list(map(str, cell)) if texts and isinstance(cell, list) else cell for cell in column]
 
 
 def _value(source: Source, name: str, cells: tuple[Any, ...], number: int) -> Any:
