@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -151,10 +152,8 @@ class TestLoad:
 
     def test_options_of_one_question_are_numbers(self, tmp_path):
         path = tmp_path / "opinions.jsonl"
-        lines = [
-            '{"question": "Q?", "group": "P", "options": %s, "distribution": [1, 1]}' % o
-            for o in ('["a", "b"]', "[1, 2]")
-        ]
+        row = {"question": "Q?", "group": "P", "distribution": [1, 1]}
+        lines = [json.dumps(row | {"options": options}) for options in (["a", "b"], [1, 2])]
         path.write_text("\n".join(lines), encoding="utf-8")
         assert list(load_task("opinions").load(Source(str(path)))["options"]) == [["a", "b"], ["1", "2"]]
 
