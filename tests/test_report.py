@@ -135,6 +135,7 @@ class TestTables:
             "bias/Brazil",
             "bias/Iran",
             "slope",
+            "trend",
             "slope - null arm",
             "none - slope",
             "utility - none",

@@ -14,7 +14,6 @@ from mitigate.stats import (
     mean_interval,
     mean_p,
     paired_differences,
-    permutation_floor,
     ratio_interval,
     seed_slopes,
     slope_permutation_p,
@@ -193,15 +192,6 @@ def test_slopes_that_average_to_zero_need_the_interval():
     data = [design(generator.normal(size=5), noise=0.15, rng=i) for i in range(300)]
     assert np.mean([slope_permutation_p(*rows, permutations=199) <= 0.05 for rows in data]) > 0.15
     assert np.mean([inheritance_slope(*rows).excludes_zero for rows in data]) < 0.09
-
-
-@pytest.mark.parametrize(
-    ("ratios", "n", "floor"), [((0.0, 0.5), 5, 2 / 32), ((0.0, 0.4, 0.8), 2, 2 / 36), ((0.0, 0.1, 0.8), 2, 1 / 36)]
-)
-def test_permutation_floor(ratios, n, floor):
-    rows, values, seeds = design([1.0] * n, ratios=ratios)
-    assert permutation_floor(rows, seeds) == pytest.approx(floor)
-    assert slope_permutation_p(rows, values, seeds, permutations=20000) == pytest.approx(floor, abs=0.008)
 
 
 def test_paired_differences_use_common_seeds():

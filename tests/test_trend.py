@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitigate.stats import jonckheere_p, page_p
+from mitigate.stats import jonckheere_p, page_p, seed_trends
 from tests.test_stats import design
 
 SEEDS = [0, 0, 0, 1, 1, 1]
@@ -52,6 +52,21 @@ def test_page_needs_three_ratios_and_two_seeds():
     assert math.isnan(page_p([], [], []))
     with pytest.raises(ValueError, match="2 ratios, 1 values and 2 seeds"):
         page_p([0.0, 0.5], [1.0], [0, 0])
+
+
+def test_trends_of_seeds_are_pages_l_scaled():
+    """L = n(n + 1)(2n + 1)/6 at most and 1·n + 2·(n - 1) + … at least: for n = 4 from 20 to 30."""
+    ratios, values, seeds = design([0.1, 0.0, -0.2], noise=0.1)
+    trends = seed_trends(ratios, values, seeds)
+    for seed, block in enumerate(np.reshape(values, (3, 4)).tolist()):
+        assert trends[seed] == pytest.approx((page_l([block]) - 25) / 5)
+
+
+def test_trends_of_seeds_by_hand():
+    rows = [(0.0, 5.0, 2), (0.5, 7.0, 2), (0.8, 6.0, 2), (0.5, 1.0, 1), (0.0, 1.0, 1), (0.5, 1.0, 3)]
+    assert seed_trends(*zip(*rows, strict=True)) == {1: 0.0, 2: pytest.approx(0.5)}
+    with pytest.raises(ValueError, match="1 ratios, 1 values and 2 seeds"):
+        seed_trends([0.0], [1.0], [0, 0])
 
 
 def jonckheere_j(groups):

@@ -113,6 +113,7 @@ def _long_rows(arm: Arm) -> Iterator[tuple[str, ...]]:
         for point in points:
             yield (metric, repr(point.bias_ratio), *_digits(point.interval), "", "")
     yield ("slope", "", *_digits(arm.slope), repr(arm.p), repr(arm.p_holm))
+    yield ("trend", "", *_digits(arm.trend), "", "")
     if arm.content:
         yield ("slope - null arm", "", *_digits(arm.content.interval), repr(arm.content.p), repr(arm.content.p_holm))
     if arm.control:

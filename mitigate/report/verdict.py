@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Literal
 
-from mitigate.analysis import Analysis, Arm, Comparison, Contrast
+from mitigate.analysis import ALPHA, Analysis, Arm, Comparison, Contrast
 from mitigate.intervals import Interval
 from mitigate.report.numbers import (
     PERCENT_LEVEL,
@@ -19,7 +19,6 @@ from mitigate.report.numbers import (
     with_bounds,
 )
 
-ALPHA = 0.05
 FEW_SEEDS = 5
 NAMED = 5  # cells named in full in the sentence on what is absent
 Finding = Literal["detected", "suggested but not established", "not detected"]
@@ -79,7 +78,7 @@ def _signed(interval: Interval, places: Decimals) -> str:
 def _full_evidence(arm: Arm, places: Decimals) -> str:
     return (
         f"({PERCENT_LEVEL} interval {bounds(arm.slope, places.slope)}, {_count(arm.slope.n, 'seed')}, "
-        f"Holm-corrected permutation {p_sentence(arm.p_holm)})"
+        f"Holm-corrected {p_sentence(arm.p_holm)})"
     )
 
 
@@ -101,7 +100,9 @@ def _inheritance(analysis: Analysis, arm: Arm, places: Decimals) -> str:
             f"{what} at β = {arm.dose:g}: without mitigation the {gap} {moves} by {_size(slope, places)} "
             f"{_full_evidence(arm, places)}."
         )
-    tail = "" if slope.excludes_zero else "; every slope inside the interval remains possible"
+    least = f"{number(analysis.detectable(arm), places.slope)} per +0.10 of bias ratio"
+    tail = f"; with these seeds, a slope of {least} is detected 80 times out of 100"
+    tail += "" if slope.excludes_zero else ", and every slope inside the interval remains possible"
     what = "A fall of bias" if slope.high < 0 else "Inheritance"
     return (
         f"{what} at β = {arm.dose:g} is {grade}: without mitigation the slope of the {gap} is "
@@ -218,13 +219,6 @@ def _warnings(analysis: Analysis) -> list[str]:
             f"Few seeds: some points rest on {_count(seeds, 'seed')}, fewer than {FEW_SEEDS}; take every interval and "
             "p value as provisional."
         )
-    # Holm multiplies the smallest p by the size of the family and lets no other corrected p fall below that.
-    floor = min(1.0, min(arm.p_floor for arm in analysis.arms) * analysis.slope_family)
-    if floor > ALPHA:
-        warnings.append(
-            "Small design: with so few ratios and seeds the corrected permutation test cannot go below "
-            f"p = {floor:.2g}, however large the effect; add ratios or seeds."
-        )
     absent = [*analysis.excluded, *(f"{cell} (missing)" for cell in analysis.missing)]
     if absent:
         named = "; ".join(absent[:NAMED]) + (f"; and {len(absent) - NAMED} more" if len(absent) > NAMED else "")
@@ -235,7 +229,7 @@ def _warnings(analysis: Analysis) -> list[str]:
 
 def _method(analysis: Analysis) -> str:
     return (
-        f"Brackets are {PERCENT_LEVEL} intervals over seeds. p values are corrected by Holm's method: permutation "
-        f"tests of {_count(analysis.slope_family, 'slope')}, paired t tests of "
+        f"Brackets are {PERCENT_LEVEL} intervals over seeds. p values are corrected by Holm's method: t tests of "
+        f"{_count(analysis.slope_family, 'slope')}, paired t tests of "
         f"{_count(analysis.contrast_family, 'difference')} of slopes."
     )

@@ -13,10 +13,10 @@ from mitigate.stats.inheritance import closure, inheritance_coefficient, paired_
 from mitigate.stats.means import LEVEL, Floats, mean_interval, mean_p, paired_differences, ratio_interval
 from mitigate.stats.mixed import MixedSlope, mixed_slope
 from mitigate.stats.multiplicity import benjamini_hochberg, benjamini_yekutieli, family_size, holm
-from mitigate.stats.permutation import PERMUTATIONS, pair_permutation_p, permutation_floor, slope_permutation_p
+from mitigate.stats.permutation import PERMUTATIONS, pair_permutation_p, slope_permutation_p
 from mitigate.stats.power import minimal_detectable_effect
 from mitigate.stats.slopes import inheritance_slope, seed_slopes, task_slopes
-from mitigate.stats.trend import jonckheere_p, page_p
+from mitigate.stats.trend import jonckheere_p, page_p, seed_trends
 
 __all__ = [
     "LEVEL",
@@ -42,9 +42,9 @@ __all__ = [
     "pair_permutation_p",
     "paired_differences",
     "paired_shifts",
-    "permutation_floor",
     "ratio_interval",
     "seed_slopes",
+    "seed_trends",
     "slope_permutation_p",
     "standardised_shifts",
     "task_slopes",

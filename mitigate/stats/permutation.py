@@ -28,8 +28,12 @@ def slope_permutation_p(
 
     The statistic is the mean slope of [`inheritance_slope`]; values are permuted over the ratios within each seed,
     which keeps the differences between seeds. \\( p = (1 + \#\text{extreme}) / (1 + P) \\) never is 0 (Phipson &
-    Smyth 2010, Eq. 2). The null hypothesis is the sharp one: slopes that differ by seed but average to 0 violate it,
-    and are rejected far more often than the level says. For a claim on the mean slope ask [`inheritance_slope`] too.
+    Smyth 2010, Eq. 2).
+
+    **It asks more than that the mean slope is 0**: the values of a seed must be exchangeable. They are not where
+    slopes differ by seed and average to 0, nor where models of neighbouring ratios share training rows and thus
+    resemble each other, as in a sweep; then it rejects far more often than the level says (`docs/validity.md`). For
+    the mean slope take [`mean_p`] of the [`seed_slopes`].
 
     Args:
         ratios (`Sequence[float]` of length `n`):
@@ -64,32 +68,6 @@ def slope_permutation_p(
     # An arrangement that ties with the observed one must count as extreme even if rounding puts it just below.
     extreme = int(np.count_nonzero(np.abs(drawn) >= abs(observed) - 1e-10 * scale))
     return (1 + extreme) / (1 + permutations)
-
-
-def permutation_floor(ratios: Sequence[float], seeds: Sequence[int]) -> float:
-    """
-    Smallest p value that [`slope_permutation_p`] can reach with unlimited permutations.
-
-    A small design cannot give a small p value however large the effect: two ratios and five seeds stop at 2/32.
-
-    Args:
-        ratios (`Sequence[float]` of length `n`):
-            Bias ratio ρ of each model.
-        seeds (`Sequence[int]` of length `n`):
-            Training seed of each model.
-
-    Returns:
-        `float`: The reciprocal of the number of arrangements, doubled where the ratios are symmetric, so that the
-        opposite order has the same absolute slope.
-
-    Raises:
-        ValueError: If the lengths differ.
-    """
-    log_arrangements, symmetric = 0.0, True
-    for _, weights, _ in per_seed(ratios, [0.0] * len(ratios), seeds):
-        log_arrangements += math.lgamma(len(weights) + 1)
-        symmetric = symmetric and bool(np.allclose(weights, -weights[::-1]))
-    return min(1.0, math.exp(-log_arrangements) * (2 if symmetric else 1))
 
 
 def pair_permutation_p(

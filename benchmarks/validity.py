@@ -1,0 +1,270 @@
+r"""
+How often are the verdict and its tests wrong? Answered where the truth is known, with sweeps of the testbed.
+
+    OMP_NUM_THREADS=1 python benchmarks/validity.py --output_dir outputs/validity --sweeps 200
+
+Each sweep is trained anew on rows of its own, read by `analyse` and judged by `verdict`, once with augmented rows that
+claim a bias dose and have none (every finding is a false alarm), and once with rows that have it. The learner is a
+stand-in, see `validity_sweeps.py`. Crossed seeds, draws and tasks, for which this would take too long, are simulated
+from normal distributions. Prints the tables of `docs/validity.md`. Sweeps are kept in the folder, so that a run that
+was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm, t
+from statsmodels.stats.proportion import proportion_confint
+from validity_sweeps import DOSE, RATIOS, SEEDS, Models, load_sweep, records_of
+
+from mitigate import stats
+from mitigate.analysis import SLOPE_UNIT, analyse
+from mitigate.intervals import Interval
+from mitigate.report.verdict import ALPHA, verdict
+
+RESAMPLES = 999
+SIMULATIONS = 400
+
+
+@dataclass
+class Judgement:
+    """What the tests say of an arm of one sweep: their findings, intervals, and the numbers by seed behind them."""
+
+    found: dict[str, bool] = field(default_factory=dict)
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+
+def judge(models: list[Models], arm: str) -> Judgement:
+    """Hand a sweep to the analysis and to each test on its own."""
+    result = Judgement()
+    alone, beside = (analyse(records_of(models, arms)) for arms in ({DOSE: arm}, {DOSE: arm, 0.0: "balanced"}))
+    for name, analysis in (("one slope", alone), ("two slopes, Holm", beside)):
+        said = " ".join(verdict(analysis))
+        upward = f"Bias is inherited at β = {DOSE:g}" in said
+        result.found[f"**verdict “bias is inherited”**, {name}"] = upward
+        result.found[f"verdict that it is inherited or falls, {name}"] = (
+            upward or f"Bias falls at β = {DOSE:g}" in said
+        )
+    result.found["verdict on either of two slopes, Holm"] = any(each.p_holm <= ALPHA for each in beside.arms)
+    content = "An effect of the biased content itself is detected"
+    result.found["verdict “effect of the biased content itself”"] = content in " ".join(verdict(beside))
+    tested = alone.arm("none", DOSE)
+    points = [(point.bias_ratio, value, seed) for point in tested.curves["bias"] for seed, value in point.values]
+    columns = [list(column) for column in zip(*points, strict=True)]
+    slopes = list(stats.seed_slopes(*columns).values())
+    mixed = stats.mixed_slope(*columns)
+    trend = stats.mean_p(list(stats.seed_trends(*columns).values()))
+    result.values["slope"] = slopes
+    result.found |= {
+        "t test of the slopes": stats.mean_p(slopes) <= ALPHA,
+        "mixed model, t": mixed.p <= ALPHA,
+        "t test of the rank correlations": trend <= ALPHA,
+        "permutation within seeds (not used)": stats.slope_permutation_p(*columns) <= ALPHA,
+        "Page’s L, one-sided (not used)": stats.page_p(*columns) <= ALPHA,
+    }
+    result.intervals |= {
+        "slope, t": stats.mean_interval(slopes),
+        "slope, mixed model, t": mixed.interval,
+        "slope, mixed model, normal (not used)": normal_interval(mixed),
+        "slope, bootstrap of seeds, percentile": bootstrap(slopes, "percentile"),
+        "slope, bootstrap of seeds, BCa": bootstrap(slopes, "bca"),
+    }
+    add_shifts(result, models, arm)
+    return result
+
+
+def add_shifts(result: Judgement, models: list[Models], arm: str) -> None:
+    """Judge the shift at the largest ratio: against a control task, and in units of the data's shift."""
+    name = f"{arm} {RATIOS[-1]:g}"
+    start, end = (
+        {metric: {seed: own[key][metric] for seed, own in enumerate(models)} for metric in ("bias", "control", "data")}
+        for key in ("0", name)
+    )
+    related, control = (stats.standardised_shifts(start[m], end[m]) for m in ("bias", "control"))
+    differences = stats.difference_in_differences([related], [control])
+    result.values["difference"] = differences
+    result.found["difference in differences, t test"] = stats.mean_p(differences) <= ALPHA
+    result.intervals["difference in differences, t"] = stats.mean_interval(differences)
+    shifts, data = (stats.paired_shifts(start[m], end[m]) for m in ("bias", "data"))
+    result.values |= {"shift": list(shifts.values()), "data": list(data.values())}
+    result.intervals["inheritance coefficient, Fieller"] = stats.inheritance_coefficient(shifts, data)
+
+
+def bootstrap(values: Sequence[float], method: str) -> Interval:
+    """Resample the seeds."""
+    return stats.hierarchical_bootstrap(
+        np.mean, np.reshape(values, (-1, 1)), same_items=True, method=method, resamples=RESAMPLES
+    )
+
+
+def normal_interval(mixed: stats.MixedSlope) -> Interval:
+    """Give the interval that statsmodels would: its standard error with normal quantiles."""
+    middle = mixed.interval
+    half = middle.half_width * norm.ppf(0.975) / t.ppf(0.975, mixed.freedom)
+    return Interval(middle.estimate, middle.estimate - half, middle.estimate + half, middle.n)
+
+
+def truth_of_others(judged: list[Judgement], name: str) -> list[float]:
+    """Estimate the truth for every sweep from all other sweeps, with whose chance its own has nothing to do."""
+    if "coefficient" in name:
+        sums = np.array([[sum(j.values[key]) for key in ("shift", "data")] for j in judged])
+        return [float(x / y) for x, y in sums.sum(axis=0) - sums]
+    key = "difference" if "difference" in name else "slope"
+    means = np.array([np.mean(j.values[key]) for j in judged])
+    return ((means.sum() - means) / (len(means) - 1)).tolist()
+
+
+def rate(hits: Sequence[bool]) -> str:
+    """Format a share in per cent with the interval of Clopper and Pearson."""
+    low, high = proportion_confint(sum(hits), len(hits), method="beta")
+    return f"{100 * np.mean(hits):.1f}% ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def markdown(headings: list[str], rows: list[list[str]]) -> str:
+    """Write a table."""
+    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, ["---"] * len(headings), *rows])
+
+
+def finding_table(groups: dict[str, list[Judgement]]) -> str:
+    """Tell how often each test finds something."""
+    tests = next(iter(groups.values()))[0].found
+    rows = [[test, *(rate([j.found[test] for j in judged]) for judged in groups.values())] for test in tests]
+    return markdown(["finding", *groups], rows)
+
+
+def coverage_table(groups: dict[str, list[Judgement]], known: dict[str, float | None]) -> str:
+    """Tell how often each interval holds the truth: a known number, or what the other sweeps say."""
+    rows = []
+    for name in next(iter(groups.values()))[0].intervals:
+        row = [name]
+        for group, judged in groups.items():
+            exact = known[group]
+            truths = truth_of_others(judged, name) if exact is None else [exact] * len(judged)
+            pairs = [(j.intervals[name], truth) for j, truth in zip(judged, truths, strict=True)]
+            hits = [i.low <= truth <= i.high for i, truth in pairs if math.isfinite(i.low)]
+            undefined = len(pairs) - len(hits)
+            row.append((rate(hits) if hits else "–") + (f", undefined in {undefined}" if undefined else ""))
+        rows.append(row)
+    return markdown(["95% interval", *groups], rows)
+
+
+def equivalence_table(null: dict[str, list[Judgement]], effect: dict[str, list[Judgement]]) -> str:
+    """Tell how often TOST calls a slope too small to matter that is exactly as large as the bound, and one of 0."""
+    rows = []
+    for seeds in null:
+        bounds = truth_of_others(effect[seeds], "slope")
+        at_bound, at_zero = (
+            [stats.equivalence_p(j.values["slope"], bound) < ALPHA for j, bound in zip(judged, bounds, strict=False)]
+            for judged in (effect[seeds], null[seeds])
+        )
+        rows.append([seeds, f"±{np.mean(bounds) * SLOPE_UNIT:.4f}", rate(at_bound), rate(at_zero)])
+    return markdown(["seeds", "bound, per +0.10 of ρ", "true slope at the bound", "true slope 0"], rows)
+
+
+def power_table(effect: dict[str, list[Judgement]]) -> str:
+    """Set what the t test detects beside what the noncentral t distribution promises."""
+    rows = []
+    for seeds, judged in effect.items():
+        slopes = np.concatenate([j.values["slope"] for j in judged]) * SLOPE_UNIT
+        n, sd, mean = len(judged[0].values["slope"]), float(slopes.std(ddof=1)), float(slopes.mean())
+        least = stats.minimal_detectable_effect(sd, n)
+        grid = np.linspace(0.06, 0.999, 940)
+        promised = np.interp(mean, [stats.minimal_detectable_effect(sd, n, power=p) for p in grid], grid)
+        measured = rate([stats.mean_p(j.values["slope"]) <= ALPHA for j in judged])
+        rows.append([seeds, f"{mean:.4f}", f"{sd:.4f}", f"{least:.4f}", f"{100 * promised:.1f}%", measured])
+    headings = [
+        "seeds",
+        "true slope, per +0.10",
+        "its SD over seeds",
+        "detectable with 80% power",
+        "promised",
+        "found",
+    ]
+    return markdown(headings, rows)
+
+
+def simulate(number: int, tasks: int, draws: int, spread: tuple[float, float, float]) -> list[bool]:
+    """Draw crossed seeds, draws and tasks of slope 1, and tell which intervals hold it."""
+    rng = np.random.default_rng([number, tasks, draws])
+    of_seed, of_draw, of_task = (
+        sd * rng.normal(size=size) for sd, size in zip(spread, (SEEDS, draws, tasks), strict=True)
+    )
+    level = rng.normal(size=(SEEDS, tasks))
+    points = [
+        (ratio, level[s, k] + (1 + of_seed[s] + of_draw[d] + of_task[k]) * ratio + 0.1 * rng.normal(), s, d, k)
+        for s in range(SEEDS)
+        for k in range(tasks)
+        for ratio in RATIOS
+        for d in range(draws if ratio else 1)
+    ]
+    ratios, values, seeds, drawn, names = (list(column) for column in zip(*points, strict=True))
+    mixed = stats.mixed_slope(ratios, values, seeds, draws=drawn, tasks=names)
+    slopes = stats.task_slopes(ratios, values, seeds, names)
+    cluster = stats.hierarchical_bootstrap(np.mean, slopes, same_items=True, resamples=RESAMPLES)
+    intervals = (mixed.interval, normal_interval(mixed), cluster, mixed.seed_slope)
+    return [interval.low <= 1 <= interval.high for interval in intervals]
+
+
+def simulation_table(run: Callable[..., list[list[bool]]]) -> str:
+    """Tell the coverage of the mixed model with few tasks and draws, and of its alternatives."""
+    rows = []
+    for tasks, draws, spread in (
+        (1, 3, (0.2, 0.2, 0.0)),
+        (1, 5, (0.2, 0.2, 0.0)),
+        (3, 1, (0.2, 0.0, 0.2)),
+        (5, 1, (0.2, 0.0, 0.2)),
+        (10, 1, (0.2, 0.0, 0.2)),
+        (10, 3, (0.2, 0.2, 0.2)),
+        (10, 3, (0.0, 0.0, 0.0)),
+    ):
+        hits = np.array(run(partial(simulate, tasks=tasks, draws=draws, spread=spread), range(SIMULATIONS)))
+        sds = " / ".join(f"{sd:g}" for sd in spread)
+        rows.append([f"{tasks}", f"{draws}", sds, *(rate(column) for column in hits.T.tolist())])
+    headings = ["tasks", "draws", "SD of slopes: seed / draw / task", "mixed model, t", "mixed model, normal"]
+    return markdown([*headings, "bootstrap of seeds and tasks", "seeds alone, t"], rows)
+
+
+def main() -> None:
+    """Train, judge, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", type=Path, default=Path("outputs/validity"), help="Folder of the sweeps.")
+    parser.add_argument("--sweeps", type=int, default=200, help="Number of sweeps, even.")
+    parser.add_argument("--workers", type=int, default=2, help="Processes.")
+    options = parser.parse_args()
+    options.output_dir.mkdir(parents=True, exist_ok=True)
+    # statsmodels collects garbage on every Holm correction; what is frozen costs no time then.
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("fork"), initializer=gc.freeze) as pool:
+
+        def run(call: Callable, *arguments) -> list:
+            return list(pool.map(call, *arguments, chunksize=4))
+
+        sweeps = run(partial(load_sweep, options.output_dir), range(options.sweeps))
+        pairs = [first + second for first, second in zip(sweeps[::2], sweeps[1::2], strict=True)]
+        null, effect = (
+            {
+                f"{SEEDS * size} seeds": run(partial(judge, arm=arm), models)
+                for size, models in ((1, sweeps), (2, pairs))
+            }
+            for arm in ("declared", "biased")
+        )
+        crossed = simulation_table(run)
+    both = {f"β = 0, {k}": v for k, v in null.items()} | {f"β = {DOSE:g}, {k}": v for k, v in effect.items()}
+    known = {name: 0.0 if name.startswith("β = 0,") else None for name in both}
+    print(f"{options.sweeps} sweeps of {SEEDS} seeds, or {len(pairs)} of {2 * SEEDS}\n")
+    print(finding_table(both), coverage_table(both, known), sep="\n\n", end="\n\n")
+    print(equivalence_table(null, effect), power_table(effect), crossed, sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
