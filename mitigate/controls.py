@@ -63,10 +63,11 @@ def match_controls(
     propensity score. Here it bounds each covariate by itself: no model of the treatment has to be right, and a
     standardised mean difference of matched rows cannot exceed it. With many covariates few rows find a partner.
 
-    Greedy pairs are fewer than could be made (193 instead of 216 in a test with 300 rows a side), but optimal ones
-    (`scipy.optimize.linear_sum_assignment`) cost the cube of the rows. Here, each round makes all pairs of rows that
-    are each other's nearest, in \\( O(n \log n) \\); 100,000 rows a side take seconds (`benchmarks/mixing.py`). Rows
-    placed on purpose so that each round makes one pair would take \\( n \\) rounds.
+    Greedy pairs are about a tenth fewer than could be made. The others would be pairs at the edge of the caliper, all
+    apart in the direction in which the sides differ, so that optimal matching leaves more of that difference
+    (`docs/mixing.md` has figures); nor does it scale. Here, each round makes all pairs of rows that are each other's
+    nearest, in \\( O(n \log n) \\); 100,000 rows a side take seconds (`benchmarks/mixing.py`). Rows placed on purpose
+    so that each round makes one pair would take \\( n \\) rounds.
 
     Args:
         real (`Dataset`):
