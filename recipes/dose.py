@@ -4,8 +4,8 @@ What the bias dose and the bias ratio do to bias, each while the other is fixed,
     python recipes/dose.py --config recipes/dose.yaml
 
 Dose: the slope dB/dq at every bias ratio above 0, with an interval over seeds. Ratio: the slope dB/dρ of balanced rows
-(q = 0.5), tested to be too small to matter, and the same beside the arm of real rows alone. The page `docs/dose.md` has
-the tables of the shipped configuration.
+(q = 0.5), tested to be too small to matter, and the same beside the arm of real rows alone. The page `docs/dose.md`
+has the tables of the shipped configuration.
 """
 
 from __future__ import annotations
