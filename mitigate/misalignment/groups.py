@@ -182,8 +182,9 @@ def _within_chance(tables: list[Floats], rng: np.random.Generator) -> float:
     both = (tables[0] + tables[1])[:, shared].T
     shares = both / both.sum(axis=1, keepdims=True)
     sizes = [table[:, shared].sum(axis=0).astype(np.int64) for table in tables]
-    draws = [rng.multinomial(size, shares, size=(RESAMPLES, len(shares))).swapaxes(1, 2) for size in sizes]
-    return float(np.mean([within_label(*pair) for pair in zip(*draws, strict=True)]))
+    draws = [rng.multinomial(size, shares, size=(RESAMPLES, len(shares))) / size[:, None] for size in sizes]
+    distances = np.abs(draws[1] - draws[0]).sum(axis=2).mean(axis=0) / 2
+    return float(distances @ sizes[0] / sizes[0].sum())
 
 
 def _pooled(real: Floats, augmented: Floats) -> float:
