@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_writer import write_model
+from tests.tiny_writer import VOCABULARY, write_model
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 PASSAGE = "The office on floor {} closes at five, and the lift has been out of order since Monday."
-WANTED = 48  # two seeds with 8 rows on gender and 16 on its intersections with two cultures
+WANTED = 200  # five seeds with 8 rows on gender and 32 on its intersections with four cultures
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +69,23 @@ def journal(folder):
 
 
 def test_killed_and_started_again_it_has_all_rows_and_no_request_was_repeated(folder, server):
-    seeds = [{"id": number, "text": PASSAGE.format(number)} for number in range(2)]
+    seeds = [{"id": number, "text": PASSAGE.format(number)} for number in range(5)]
     (folder / "seeds.jsonl").write_text("".join(json.dumps(seed) + "\n" for seed in seeds))
     command = [
         *(sys.executable, str(ROOT / "recipes" / "augment.py"), "--config", str(ROOT / "recipes" / "augment.yaml")),
         *("--seed_file", str(folder / "seeds.jsonl"), "--output_dir", str(folder / "out")),
-        *("--attributes", "gender", "--cultures", "Arab", "Spanish", "--max_tokens", "64"),
+        *("--attributes", "gender", "--max_tokens", "64"),
         *("--model", str(folder / "writer"), "--endpoint", server, "--concurrency", "3"),
     ]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + 120
-        while journal(folder) < 15 and first.poll() is None and time.monotonic() < deadline:
+        while journal(folder) < 20 and first.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
     finally:
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
-    assert 15 <= journal(folder) < WANTED, first.stderr.read()
+    assert 20 <= journal(folder) < WANTED, first.stderr.read()
     asked = -1
     while received(folder) != asked:  # the server still takes in what was sent before the end
         asked = received(folder)
@@ -105,8 +105,7 @@ def test_killed_and_started_again_it_has_all_rows_and_no_request_was_repeated(fo
     rows = [*kinds["augmented"], *kinds["rejected"]]
     assert len({row["id"] for row in rows}) == len({row["request"] for row in rows}) == len(rows) == WANTED
     assert len(kinds["augmented"]) > WANTED / 2
-    for row in kinds["augmented"]:
-        assert row["text"].startswith(("This", "Often", "They", "Here", "Now"))
+    assert {word for row in kinds["augmented"] for word in row["text"].split()} <= set(VOCABULARY)
     assert {row[axis] for row in kinds["augmented"] for axis in ("context", "scope", "signal")} == {
         *("contextless", "contextual", "single", "intersectional", "explicit", "implicit")
     }

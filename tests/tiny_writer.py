@@ -14,6 +14,7 @@ from tests.endpoints import PLACES, THINGS, TIMES, VERBS
 SPECIAL = ["<pad>", "<unk>", "<eos>", "<answer>"]
 SUBJECTS = ["This person", "Often the person", "They say the person", "Here the person", "Now the person"]
 SLOTS = [SUBJECTS, VERBS, THINGS, PLACES, [f"{time}." for time in TIMES]]
+VOCABULARY = list(dict.fromkeys(word for slot in SLOTS for phrase in slot for word in phrase.split()))
 TEMPLATE = (
     "{% for message in messages %}{{ message.content }}\n{% endfor %}{% if add_generation_prompt %}<answer>{% endif %}"
 )
@@ -54,10 +55,7 @@ def write_model(folder: Path, *, steps: int = 400) -> None:
 
 
 def _tokenizer() -> PreTrainedTokenizerFast:
-    words = [word for slot in SLOTS for phrase in slot for word in phrase.split()]
-    backend = Tokenizer(
-        models.WordLevel({w: i for i, w in enumerate(dict.fromkeys(SPECIAL + words))}, unk_token="<unk>")
-    )
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(SPECIAL + VOCABULARY)}, unk_token="<unk>"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     names = dict(zip(["pad_token", "unk_token", "eos_token"], SPECIAL, strict=False))
     return PreTrainedTokenizerFast(

@@ -188,7 +188,7 @@ def _refusal(answer: Answer, text: str) -> str:
 
 
 def _copied(text: str, seed: str) -> str:
-    words, source = ([fold(word) for word in WORD.findall(each)] for each in (text, seed))
+    words, source = (WORD.findall(each.casefold()) for each in (text, seed))
     length = min(COPIED_WORDS, len(words))
     if not length:
         return ""

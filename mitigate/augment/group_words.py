@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cache
+from functools import cache, lru_cache
 
 from mitigate.entries import WORD, Entry, read_entries
 from mitigate.lexicons import load_lexicon
@@ -14,31 +14,34 @@ from mitigate.word_hashes import fold
 _LEXICONS = {"gender": ["gender"], "culture": ["nationality", "race"], "names": ["names"]}
 
 
-def find_group_words(text: str, *kinds: str) -> list[str]:
+# A passage is checked for every group, and a frame for every seed.
+@lru_cache(maxsize=4096)
+def find_group_words(text: str, kind: str) -> tuple[str, ...]:
     """
     Find the words of a text that tell a group.
 
     Args:
         text (`str`):
             The text.
-        kinds (`str`):
+        kind (`str`):
             `"gender"`, `"culture"` or `"names"` (first names, which tell the gender).
 
     Returns:
-        `list[str]`: The entries of the lexicons, in the order of the text; of two that begin at one word the longer.
+        `tuple[str, ...]`: The entries of the lexicons, in the order of the text; of two that begin at one word the
+        longer.
     """
-    found = []
-    entries = [_entries_by_word(kind) for kind in kinds]
+    entries = _entries_by_word(kind)
+    found: list[str] = []
     end = 0
     for word in WORD.finditer(text):
-        if word.start() < end:
+        starting = entries.get(fold(word[0]))
+        if starting is None or word.start() < end:
             continue
-        starting = (entry for index in entries for entry in index.get(fold(word[0]), ()))
         hits = [(hit.end(), entry.name) for entry in starting if (hit := entry.regex.match(text, word.start()))]
         if hits:
             end, name = max(hits)
             found.append(name)
-    return found
+    return tuple(found)
 
 
 @cache

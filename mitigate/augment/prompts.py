@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from mitigate.augment.bias_types import BiasType, Group
+from mitigate.augment.bias_types import ATTRIBUTES, BiasType, Group
 from mitigate.augment.group_words import find_group_words
 
 _TASKS = "tasks"
@@ -46,7 +46,7 @@ def check_task(task: str) -> None:
         raise ValueError("`task` is empty. Say what to write, as in 'Write two sentences about a person.'")
     if not template.is_valid() or set(template.get_identifiers()) - {"label"}:
         raise ValueError(f"`task` may hold `$label`, and `$$` for a dollar, and no other `$`, got {task!r}.")
-    told = find_group_words(template.safe_substitute(label=""), "gender", "culture")
+    told = [word for kind in ATTRIBUTES for word in find_group_words(template.safe_substitute(label=""), kind)]
     if told:
         raise ValueError(f"`task` tells a group by itself: '{told[0]}'. Leave that to the prompts, and say 'person'.")
 
