@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from datasets import ClassLabel, Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -141,7 +140,7 @@ def make_generator(config: AugmentConfig) -> Generator:
         model = AutoModelForCausalLM.from_pretrained(
             config.model,
             dtype="auto",
-            device_map="auto" if torch.cuda.is_available() else None,
+            device_map="auto",
             use_safetensors=True,
             trust_remote_code=trust,
         )

@@ -208,6 +208,11 @@ class TestFailures:
         assert stopped.startswith("10 requests in a row failed, the last thus: ")
         assert len(endpoint.asked) == 10
 
+    def test_failures_among_answers_do_not_stop(self):
+        with Endpoint(lambda body, number: (400, {}, ERROR) if number % 2 else sensible(body, number)) as endpoint:
+            answers, failures = ask(endpoint, 24, concurrency=1)
+        assert (len(answers), len(failures)) == (12, 12)
+
     def test_answers_under_way_when_another_request_stops_it_are_kept(self):
         def late(body, number):
             if number == 0:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mitigate.augment import BiasType, Group, Plan, Seed, available_groups, bias_types, default_task
@@ -130,6 +130,7 @@ class TestTemplates:
 
 class TestSafety:
     @given(text=st.text(min_size=1), label=st.text())
+    @example(text="$passage", label="$$ $label $")
     def test_seeds_are_data(self, text, label):
         bias_type, group = BiasType("contextual", "single", "explicit"), Group("gender", "woman")
         prompt = fill_prompt(bias_type, group, task="An example of $label, for $$5.", passage=text, label=label)

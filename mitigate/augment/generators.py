@@ -100,7 +100,7 @@ class Answer:
         completion_tokens (`int`, *optional*):
             Likewise of the answer.
         served_model (`str`, *optional*):
-            The model as the endpoint names it, often with its version.
+            The model as the endpoint names it, often with its version; on this machine the commit of the Hub.
     """
 
     text: str

@@ -125,7 +125,12 @@ class LocalGenerator:
         end = next((place for place, token_id in enumerate(ids) if token_id in stops), None)
         kept = ids if end is None else ids[:end]
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
-        return Answer(str(text), "length" if end is None else "stop", prompt_tokens, len(kept))
+        finish_reason = "length" if end is None else "stop"
+        return Answer(str(text), finish_reason, prompt_tokens, len(kept), self._version())
+
+    def _version(self) -> str:
+        # Set by transformers for a model of the Hub.
+        return getattr(self.model.config, "_commit_hash", None) or ""
 
     def _stops(self) -> list[int]:
         ids = self.model.generation_config.eos_token_id
