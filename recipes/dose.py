@@ -4,8 +4,8 @@ What the bias dose and the bias ratio do to bias, each while the other is fixed,
     python recipes/dose.py --config recipes/dose.yaml
 
 Dose: the slope dB/dq at every bias ratio above 0, with an interval over seeds. Ratio: the slope dB/dρ of balanced rows
-(q = 0.5), tested to be too small to matter, and the same beside the arm of real rows alone. The page `docs/dose.md`
-has the tables of the shipped configuration.
+(q = 0.5), tested to be too small to matter, and the same beside the arm of real rows alone. Check: the association in
+the text follows q. The page `docs/dose.md` has the tables of the shipped configuration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from scipy.stats import linregress
+from datasets import Dataset
 
 from mitigate import stats
 from mitigate.cells import Sweep, read_cells
@@ -127,37 +127,41 @@ def check_table(config: SweepConfig) -> str:
 
     Args:
         config (`SweepConfig`):
-            The configuration of a sweep of the testbed.
+            The configuration of a sweep of the testbed, with at least three doses.
 
     Returns:
-        `str`: A table in Markdown; the slope to expect is 2, since the association is a dose.
+        `str`: A table in Markdown, with 95% intervals over seeds: slope, value at q = 0.5, and curvature. The slope to
+        expect is 2, since the association is a dose.
+
+    Raises:
+        ConfigError: If the configuration is of another task, or has fewer than three doses or two seeds.
     """
     task = make_task(config)
     if not isinstance(task, WorldTask):
         raise ConfigError("The manipulation check reads the groups of the testbed: set `task: world`.")
+    if len(config.grid.doses) < 3 or len(config.grid.seeds) < 2:
+        raise ConfigError(
+            f"A line needs at least three `doses` and two `seeds`, got {config.grid.doses} and {config.grid.seeds}."
+        )
+    shares = [stereotyped_share(dose) - stereotyped_share(0) for dose in config.grid.doses]
     count = round(config.fit.training_rows * max(config.grid.bias_ratios))
-    shares, associations = [], []
+    found: dict[tuple[str, float], list[float]] = {("slope over q", bias_dose(1) - bias_dose(0)): []}
+    found |= {("at q = 0.5", 0.0): [], ("curvature, per q²", 0.0): []}
     for seed in config.grid.seeds:
-        for dose in config.grid.doses:
-            rows = task.augmented(count, dose=dose, seed=seed)
-            groups = [task.world.group_of(text) for text in rows["prompt"]]
-            shares.append(stereotyped_share(dose))
-            associations.append(group_label_association(groups, list(rows["label"]), task.world.stereotypes))
-    fit = linregress(shares, associations)
-    centre = fit.intercept + fit.slope * stereotyped_share(0.0)
-    largest = np.abs(np.array(associations) - fit.intercept - fit.slope * np.array(shares)).max()
-    return _markdown(
-        ["association in the text, per +1 of q", "at q = 0.5", "R²", "to expect", "largest residual"],
-        [
-            [
-                f"{fit.slope:.3f}",
-                f"{centre:+.3f}",
-                f"{fit.rvalue**2:.4f}",
-                f"{bias_dose(1) - bias_dose(0):g}",
-                f"{largest:.3f}",
-            ]
-        ],
-    )
+        associations = [_association(task, task.augmented(count, dose=dose, seed=seed)) for dose in config.grid.doses]
+        line, curve = (np.polyfit(shares, associations, degree) for degree in (1, 2))
+        for values, value in zip(found.values(), (*line, curve[0]), strict=True):
+            values.append(float(value))
+    intervals = [(name, stats.mean_interval(values), wanted) for (name, wanted), values in found.items()]
+    rows = [
+        [name, f"{i.estimate:+.3f}", f"{i.low:+.3f} to {i.high:+.3f}", f"{wanted:g}"] for name, i, wanted in intervals
+    ]
+    return _markdown(["association in the text", "estimate", "95% interval", "to expect"], rows)
+
+
+def _association(task: WorldTask, rows: Dataset) -> float:
+    groups = [task.world.group_of(text) for text in rows["prompt"]]
+    return group_label_association(groups, list(rows["label"]), task.world.stereotypes)
 
 
 def _markdown(headings: list[str], rows: list[list[str]]) -> str:

@@ -6,7 +6,7 @@ from scipy.stats import linregress
 
 from mitigate.dose import bias_dose, draw_dose, group_label_association, stereotyped_share
 from mitigate.recipes import dose as recipe
-from mitigate.recipes.config import parse_config
+from mitigate.recipes.config import ConfigError, parse_config
 from mitigate.recipes.grid import cell_id, cells_of
 from mitigate.recipes.records import write_record
 from mitigate.twins import make_twins, mark_stereotyped
@@ -149,9 +149,19 @@ class TestRecipe:
 
     def test_the_manipulation_check_is_a_line_of_slope_two(self):
         config = parse_config(["--doses", "-1", "0", "1", "--seeds", "0", "1", "--report_to", "none"])
-        slope, centre, fit, expected, _ = recipe.check_table(config).splitlines()[-1].strip("| ").split(" | ")
-        assert float(slope) == pytest.approx(2, abs=0.05) and float(expected) == 2
-        assert abs(float(centre)) < 0.05 and float(fit) > 0.99
+        lines = [line.strip("| ").split(" | ") for line in recipe.check_table(config).splitlines()[2:]]
+        assert [(name, float(expected)) for name, *_, expected in lines] == [
+            ("slope over q", 2),
+            ("at q = 0.5", 0),
+            ("curvature, per q²", 0),
+        ]
+        assert all(abs(float(estimate) - float(expected)) < 0.15 for _, estimate, _, expected in lines)
+
+    @pytest.mark.parametrize(("doses", "seeds"), [(["0", "1"], ["0", "1"]), (["-1", "0", "1"], ["0"])])
+    def test_a_line_needs_three_doses_and_an_interval_two_seeds(self, doses, seeds):
+        config = parse_config(["--doses", *doses, "--seeds", *seeds, "--report_to", "none"])
+        with pytest.raises(ConfigError, match="at least three `doses` and two `seeds`, got"):
+            recipe.check_table(config)
 
     def test_without_cells_it_says_what_to_run(self, tmp_path, capsys):
         assert recipe.main(["--output_dir", str(tmp_path), "--report_to", "none"]) == 2
