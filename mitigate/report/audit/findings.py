@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mitigate.analysis import ALPHA
 from mitigate.intervals import Interval
 from mitigate.misalignment import Audit, GroupMisalignment
 from mitigate.report.numbers import PERCENT_LEVEL, bounds, number, p_sentence
-from mitigate.report.verdict import ALPHA
 
 # Of scales from 0 to 1. About what Cohen (1988) calls small: a correlation of 0.1, or means 0.2 standard deviations
 # apart, which a classifier tells with M = 0.11.
