@@ -103,8 +103,8 @@ def read_entries(lexicon: Lexicon, normalize: Callable[[str], str]) -> list[Entr
 def _forms(word: str, exact: bool, normalize: Callable[[str], str]) -> list[tuple[str, bool]]:
     """Give the ways to write an entry, and whether each may be in any case."""
     lower_cases = normalize("A") == "a"
-    if lower_cases and (exact or word.isupper()):  # nothing is left of what would tell it from another word
-        return []
+    if lower_cases and word != word.lower() and (exact or word.isupper()):
+        return []  # nothing is left of what would tell it from another word
     if exact:
         return [(normalize(word), False)]
     if word == word.lower():

@@ -53,7 +53,7 @@ class WordMatcher:
       *Guinea*). The lexicon's `exceptions` take part in this, and are left alone: 他 is not found in 其他.
     - A special token ends a word and is never part of one.
     - Entries go through the tokenizer's own normalizer first. If that puts text in lower case, an entry with a capital
-      is found in any case; those all in capitals (*US*) and exact ones are left out: the tokens of *us* are the same.
+      is found in any case; those all in capitals (*US*) and exact ones are left out: *us* has the same tokens.
 
     Words are looked up by a hash that is put together from those of their tokens, for the whole batch at once; what
     has the hash of an entry is then compared as text. So the time hardly depends on the length of the lexicon.

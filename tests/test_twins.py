@@ -40,6 +40,8 @@ class TestWords:
             ("Her (only) son said: “Her!”", "His (only) daughter said: “Him!”"),
             ("an Uncle, a maid and A Lady", "an Aunt, a maid and A Gentleman"),
             ("MS SMITH AND HER MOTHER", "MR SMITH AND HIS FATHER"),
+            ("Ms Smith has an MS and her MARK", "Mr Smith has an MS and his MARK"),
+            ("Her man-made King County, and Martin Luther King", "His man-made King County, and Martin Luther King"),
             ("the shell, a hero, and there", "the shell, a hero, and there"),
             ("Her book is hers; his book is his.", "His book is his; her book is hers."),
             ("I saw him with his wife.", "I saw her with her husband."),

@@ -68,8 +68,8 @@ class Lexicon:
             in is its own; in a later one it stands in for the others. A word of a group that is no entry also only
             stands in for the others.
         exact (`tuple[str, ...]`, *optional*):
-            Entries whose case decides: they are found only as they are written (`"Ms"`, not MS), and not at all by
-            tokenizers that put text in lower case.
+            Entries whose case decides: they are found only as they are written (`"Ms"`, not MS). Those with a capital
+            are not found at all with tokenizers that put text in lower case.
         exceptions (`tuple[str, ...]`, *optional*):
             Words that hold an entry and are left alone (`"White House"`, `"其他"`). They are spelled as entries are.
         members (`tuple[Members, ...]`, *optional*):
