@@ -1,8 +1,8 @@
 """
 Sentences whose sensitive words are marked by hand, for all English lists together.
 
-`[she]` is a word that tells of the gender, nationality, religion, race or age of a person or of people, or that names a
-country or religion. What is not in brackets does not, though it may look like it.
+`[she]` is a word that tells of the gender, nationality, religion, race or age of people, or that names a country or a
+religion. What is not in brackets does not, though it may look like it.
 """
 
 SENTENCES = (
