@@ -47,9 +47,9 @@ class TwinWords:
     """
     Pairs of words of two groups, and what swaps them.
 
-    A word in lower case is found in any case, one with a capital as it is or all in capitals, as in a [`Lexicon`].
-    Only whole words are found; *she's*, *Mary's* and *step-sister* have one each. An article before a word follows
-    it: *an American*, *a Dane*.
+    A word in lower case is found in any case, one with a capital as it is or all in capitals, and one of the lexicon's
+    `exact` only as it is (MS is a degree), unless all of the text is in capitals. Only whole words are found; *she's*,
+    *Mary's* and *step-sister* have one each. An article before a word follows it: *an American*, *a Dane*.
 
     Args:
         groups (`tuple[str, str]`):
@@ -119,14 +119,15 @@ class TwinWords:
         pieces: list[str] = []
         words: list[str] = []
         groups: list[str] = []
-        found = [(start, stop, name, self._others[name]) for start, stop, name in self._finder.find(text)]
+        finder = self._finder_in_capitals if text.isupper() else self._finder
+        found = [(start, stop, name, self._others[name]) for start, stop, name in finder.find(text)]
         told = {others.group for _, _, name, others in found if name not in others.words}
         end, places = 0, roles(text)
         for start, stop, name, others in found:
             word = text[start:stop]
             group = next(iter(told)) if name in others.words and len(told) == 1 else others.group
             known = replaced[len(words)] if len(words) < len(replaced) else ""
-            if self._finder.name_of(known) in others.words:
+            if finder.name_of(known) in others.words:
                 other = known
             elif group != others.group:
                 other = word
@@ -169,6 +170,12 @@ class TwinWords:
 
     @cached_property
     def _finder(self) -> _Finder:
+        exact, exceptions = (self.lexicon.exact, self.lexicon.exceptions) if self.lexicon else ((), ())
+        exact = tuple(word for word in self._words if word in exact)
+        return _Finder(Lexicon("pairs", self._words, exact=exact, exceptions=exceptions))
+
+    @cached_property
+    def _finder_in_capitals(self) -> _Finder:
         exceptions = self.lexicon.exceptions if self.lexicon else ()
         return _Finder(Lexicon("pairs", self._words, exceptions=exceptions))
 

@@ -37,10 +37,10 @@ def find_group_words(text: str, kind: str) -> tuple[str, ...]:
         starting = entries.get(fold(word[0]))
         if starting is None or word.start() < end:
             continue
-        hits = [(hit.end(), entry.name) for entry in starting if (hit := entry.regex.match(text, word.start()))]
+        hits = [(hit.end(), entry) for entry in starting if (hit := entry.regex.match(text, word.start()))]
         if hits:
-            end, name = max(hits)
-            found.append(name)
+            end, entry = max(hits, key=lambda hit: hit[0])
+            found += [] if entry.is_exception else [entry.name]
     return tuple(found)
 
 
