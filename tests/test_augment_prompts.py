@@ -65,6 +65,9 @@ class TestGroups:
             for name in Group("gender-culture", gender, culture).proxies(number).values():
                 assert find_group_words(name, "gender") + find_group_words(name, "culture") == ()
 
+    def test_a_word_that_only_holds_one_that_tells_a_group_tells_none(self):
+        assert find_group_words("The White House, a man-made lake, Black voices", "gender", "culture") == ["Black"]
+
     def test_groups_of_one_number_have_names_of_one_place(self):
         woman, man = (Group("gender", gender) for gender in ("woman", "man"))
         assert (woman.proxies(0), man.proxies(0)) == ({"first_name": "Olivia"}, {"first_name": "George"})

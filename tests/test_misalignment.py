@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitigate import load_lexicon
+from mitigate import Lexicon, load_lexicon
 from mitigate.misalignment import Answers, group_misalignment, groups_by_words, value_misalignment
 from mitigate.misalignment.groups import cramers_v, total_variation, within_label
 from mitigate.misalignment.values import ordered_distance, sampling_floor
@@ -135,6 +135,15 @@ class TestGroupsByWords:
 
     def test_own_words(self):
         assert groups_by_words(["A Dane.", "a dane"], {"Denmark": ["Dane"], "Spain": ["Spaniard"]}) == ["Denmark", ""]
+
+    def test_exceptions_tell_no_group(self):
+        words = {"king": Lexicon("king", ("king",), exceptions=("king crab", "Burger King")), "crab": ["crab"]}
+        assert groups_by_words(["A king.", "A king crab!", "Burger King, king"], words) == ["king", "crab", "king"]
+
+    def test_people_of_a_lexicon_are_groups(self):
+        lexicon = load_lexicon(["gender", "names"])
+        words = {people: lexicon.words_of(people) for people in ("female", "male")}
+        assert groups_by_words(["Keiko sings, and she dances.", "King Omar"], words) == ["female", "male"]
 
     def test_pronouns_are_words_of_the_lexicon(self):
         assert {word for words in PRONOUNS.values() for word in words} <= set(load_lexicon("gender").words)
