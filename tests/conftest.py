@@ -57,6 +57,15 @@ def make_model(tokenizer, **sizes):
     )
 
 
+def make_dataset():
+    """Make sixteen rows, every other one augmented."""
+    texts = [
+        " ".join(["she" if i % 3 else "he", "writes" if i % 2 else "cures", *["well"] * (i % 4), "today"])
+        for i in range(16)
+    ]
+    return Dataset.from_dict({"text": texts, "augmented": [i % 2 == 0 for i in range(16)]})
+
+
 @pytest.fixture
 def tokenizer():
     return make_tokenizer()
@@ -69,9 +78,4 @@ def model(tokenizer):
 
 @pytest.fixture
 def dataset():
-    """Sixteen rows, every other one augmented."""
-    texts = [
-        " ".join(["she" if i % 3 else "he", "writes" if i % 2 else "cures", *["well"] * (i % 4), "today"])
-        for i in range(16)
-    ]
-    return Dataset.from_dict({"text": texts, "augmented": [i % 2 == 0 for i in range(16)]})
+    return make_dataset()

@@ -121,19 +121,24 @@ class TestCopies:
         twin.add_tokens(["unheard-of"])
         assert len(twin) == len(tagged) + 1
 
-    @pytest.mark.parametrize("kind", KINDS)
-    def test_what_it_saves_loads_without_this_package(self, kind, tmp_path):
-        tagged = BiasTagTokenizer.wrap(kind(), paired=True)
+    def test_what_it_saves_loads_without_this_package(self, tmp_path):
         text = f"{TAG}She said{REAL} he would"
-        tagged.save_pretrained(tmp_path / "saved")
+        expected = []
+        for place, kind in enumerate(KINDS):
+            tagged = BiasTagTokenizer.wrap(kind(), paired=True)
+            tagged.save_pretrained(tmp_path / str(place))
+            assert tagged.augmented_tag_id in tagged(text)["input_ids"]
+            expected.append(f"{type(kind()).__name__} {tagged(text)['input_ids']} {len(tagged)}")
         script = (
-            "import sys; from transformers import AutoTokenizer; t = AutoTokenizer.from_pretrained('saved');"
-            f"print(type(t).__name__, t({text!r})['input_ids'], len(t)); assert 'mitigate' not in sys.modules"
+            "import sys; from transformers import AutoTokenizer\n"
+            f"for place in range({len(KINDS)}):\n"
+            "    t = AutoTokenizer.from_pretrained(str(place))\n"
+            f"    print(type(t).__name__, t({text!r})['input_ids'], len(t))\n"
+            "assert 'mitigate' not in sys.modules"
         )
         run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
         assert run.returncode == 0, run.stderr
-        assert run.stdout.strip() == f"{type(kind()).__name__} {tagged(text)['input_ids']} {len(tagged)}"
-        assert tagged.augmented_tag_id in tagged(text)["input_ids"]
+        assert run.stdout.splitlines() == expected
 
     def test_other_processes_of_a_map_use_it(self, tagged):
         data = rows(text=["she writes", f"{TAG} he cures"] * 2)

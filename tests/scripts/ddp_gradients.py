@@ -1,7 +1,8 @@
-"""Write the gradients of one training step; `tests/test_processes.py` runs it in one process and in several."""
+"""Write the gradients of training steps; `tests/test_processes.py` runs it in one process and in several."""
 
 import json
 import sys
+from pathlib import Path
 
 import torch
 from datasets import load_from_disk
@@ -21,25 +22,30 @@ class GradientWriter(TrainerCallback):
             torch.save({name: p.grad for name, p in model.named_parameters()}, self.path)
 
 
-def main(path, rows_per_process, steps, options):
-    """Gradients of the last of some steps, over eight rows each; the options are those of the callback, as JSON."""
+def main(cases, folder, processes):
+    """
+    Write the gradients of the last of some steps, over eight rows each, and the logs, for every case.
+
+    The cases are a file of JSON: for each its name, the folder of its rows, the steps, and the options of the callback.
+    """
     torch.set_num_threads(1)
-    steps = int(steps)
-    arguments = SFTConfig(
-        "out", max_steps=steps + 1, learning_rate=1e-2, save_strategy="no", report_to=[],
-        use_cpu=True, bf16=False, shuffle_dataset=False, max_grad_norm=0,
-        train_sampling_strategy="sequential", per_device_train_batch_size=int(rows_per_process),
-        logging_steps=1, activation_checkpointing=False,
-    )  # fmt: skip
-    trainer = SFTTrainer(
-        AutoModelForCausalLM.from_pretrained("model", dtype=torch.float64),
-        arguments,
-        train_dataset=load_from_disk("data"),
-        callbacks=[AlignmentLossCallback(**json.loads(options)), GradientWriter(path, steps - 1)],
-    )
-    trainer.train()
-    if trainer.is_world_process_zero():
-        trainer.state.save_to_json(f"{path}.json")
+    for name, case in json.loads(Path(cases).read_text()).items():
+        steps = case["steps"]
+        arguments = SFTConfig(
+            "out", max_steps=steps + 1, learning_rate=1e-2, save_strategy="no", report_to=[],
+            use_cpu=True, bf16=False, shuffle_dataset=False, max_grad_norm=0, disable_tqdm=True,
+            train_sampling_strategy="sequential", per_device_train_batch_size=8 // int(processes),
+            logging_steps=1, activation_checkpointing=False,
+        )  # fmt: skip
+        trainer = SFTTrainer(
+            AutoModelForCausalLM.from_pretrained("model", dtype=torch.float64),
+            arguments,
+            train_dataset=load_from_disk(case["data"]),
+            callbacks=[AlignmentLossCallback(**case["options"]), GradientWriter(f"{folder}/{name}.pt", steps - 1)],
+        )
+        trainer.train()
+        if trainer.is_world_process_zero():
+            trainer.state.save_to_json(f"{folder}/{name}.json")
 
 
 if __name__ == "__main__":
