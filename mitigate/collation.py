@@ -17,6 +17,7 @@ from mitigate.sequences import (
     mismatched_part,
     provenance_of,
     settle,
+    token_count,
 )
 from mitigate.tally import Tally
 from mitigate.texts import Edit, Row, Text, apply_edits, layout_of, merge_edits, read_texts, write_texts
@@ -110,9 +111,8 @@ class ProvenanceCollator:
             ProvenanceError: If nothing tells real and augmented rows apart.
             ValueError: If the inner collator lays the batch out in a way that is not understood.
         """
-        layout = layout_of(rows[0])
         prepared, edited = self._prepare(rows)
-        sequences = edited_sequences(layout or (), edited)
+        sequences = edited_sequences(layout_of(rows[0]) or (), edited)
         self._count(sequences[: len(rows)])
         edited_any = any(edits for row in edited for _, edits in row.values())
         mismatched = mismatch(prepared, edited) if edited_any else []
@@ -131,35 +131,31 @@ class ProvenanceCollator:
 
     def _prepare(self, rows: list[Row]) -> tuple[list[Row], list[EditedRow]]:
         """Edit the rows; return them as the inner collator gets them, and their texts with the edits."""
-        texts = [read_texts(row, self.source) for row in rows]
-        prepared: list[Row] = []
-        edited: list[EditedRow] = []
-        for row, of_row, edits_of_row in zip(rows, texts, self._edits(texts), strict=True):
-            changed = {field: apply_edits(text, edits_of_row[field]) for field, text in of_row.items()}
-            prepared.append(
-                write_texts(row, {field: text for field, (text, _) in changed.items()}, self.source.column)
-            )
-            edited.append(changed)
+        read = [read_texts(row, self.source) for row in rows]
+        texts = [text for of_row in read for text in of_row.values()]
+        changed = iter([apply_edits(text, edits) for text, edits in zip(texts, self._edits(texts), strict=True)])
+        edited: list[EditedRow] = [{field: next(changed) for field in of_row} for of_row in read]
+        prepared = [
+            write_texts(row, [text for text, _ in of_row.values()], self.source.column)
+            for row, of_row in zip(rows, edited, strict=True)
+        ]
         return prepared, edited
 
     def _places(self, batch: Mapping[str, Any], sequences: list[EditedSequence]) -> list[Place]:
         truncation = getattr(self.collator, "truncation_mode", "keep_start")
-        return place_sequences(batch, list(map(len, sequences)), truncation)
+        return place_sequences(batch, list(map(token_count, sequences)), truncation)
 
-    def _edits(self, rows: list[dict[str, Text]]) -> list[dict[str, list[Edit]]]:
-        texts = [text for row in rows for text in row.values()]
+    def _edits(self, texts: list[Text]) -> list[list[Edit]]:
         made = [step.edits(texts, self.epoch) for step in self.steps]
         for step, of_step in zip(self.steps, made, strict=True):
             self.tally.add(**{step.name: sum(map(len, of_step))})
-        merged = iter([merge_edits(of_text) for of_text in zip(*made, strict=True)] or [[] for _ in texts])
-        return [{field: next(merged) for field in row} for row in rows]
+        return [merge_edits(of_text) for of_text in zip(*made, strict=True)] or [[] for _ in texts]
 
     def _count(self, sequences: list[EditedSequence]) -> None:
-        counts = dict.fromkeys(_COUNTED, 0)
+        rows, tokens = [0, 0], [0, 0]
         for sequence in sequences:
-            for text in sequence.texts:
-                for segment in text.segments:
-                    kind = "augmented" if segment.augmented else "real"
-                    counts[f"{kind}_rows"] += text.opens
-                    counts[f"{kind}_tokens"] += segment.stop - segment.start
-        self.tally.add(**counts)
+            for text, _ in sequence:
+                for start, stop, augmented in text.segments:
+                    rows[augmented] += text.opens
+                    tokens[augmented] += stop - start
+        self.tally.add(**dict(zip(_COUNTED, [*rows, *tokens], strict=True)))

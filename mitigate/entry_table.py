@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Hashable
 from itertools import accumulate, compress
 from typing import NamedTuple
 
 import numpy as np
 
 from mitigate.entries import WORD, Entry
+from mitigate.text_sources import Source
 from mitigate.word_hashes import Flags, Hashes, Integers, Units, find_words, fold, powers, text_units
-
-ReadTexts = Callable[[Integers, Integers], list[str]]
 
 _PAIR = np.uint64(0xD6E8FEB86659FD93)
 # Places in the filter per entry: few words that are none get through, and the filter stays in the cache.
@@ -53,6 +52,14 @@ class Found(NamedTuple):
         )
 
 
+class _Candidates(NamedTuple):
+    """Words that may start an entry, the place of each in the keys, and in the pairs or -1."""
+
+    places: Integers
+    keys: Integers
+    pairs: Integers
+
+
 class EntryTable:
     """
     The entries of a lexicon, to be found in units of text.
@@ -81,7 +88,7 @@ class EntryTable:
                 self._single[entry.words[0]].append(entry)
             elif entry.starts_with_word:
                 self._longer[entry.words[:2]].append(entry)
-        self._entry_of: dict[str, str] = {}
+        self._entry_of: dict[Hashable, str] = {}
         self._most_words = max((len(entry.words) for group in self._longer.values() for entry in group), default=1)
         self._fill_hashes()
 
@@ -107,7 +114,7 @@ class EntryTable:
     def _hash(self, words: list[str]) -> Hashes:
         return text_units(words, self.powers)[0].hashes
 
-    def find(self, units: Units, bounds: Integers, read: ReadTexts) -> Found:
+    def find(self, units: Units, bounds: Integers, source: Source) -> Found:
         """
         Find the entries that start with a letter or digit.
 
@@ -116,30 +123,19 @@ class EntryTable:
                 The units of all rows, one row after the other.
             bounds (`int64` array of one more than there are rows):
                 Where each row starts, and `n`.
-            read (`Callable[[Integers, Integers], list[str]]`):
-                Gives the texts from each unit of the first argument to before that of the second.
+            source (`Source`):
+                Their text.
 
         Returns:
             `Found`: For each word the longest entry that starts there. They may overlap.
         """
         words = find_words(units, bounds[:-1], self.powers)
-        places, keys, pairs = self._candidates(words.hashes)
+        candidates = self._candidates(words.hashes)
+        places = candidates.places
         starts, stops = words.first[places], words.stop[places]
         rows = np.searchsorted(bounds, starts, side="right") - 1
-        found = Found(rows, starts, stops, places, places + 1, self._read_words(read(starts, stops)))
-        longer = np.flatnonzero((pairs >= 0) | self._is_marked[keys])
-        # How far an entry of several words may reach, and the word that follows it.
-        beyond = np.append(words.stop, np.full(self._most_words, bounds[-1]))[places[longer] + self._most_words]
-        ends = np.minimum(beyond, bounds[rows[longer] + 1])
-        for i, end, text in zip(longer.tolist(), ends.tolist(), read(starts[longer], ends), strict=True):
-            match = self._match_longer(text, int(keys[i]), int(pairs[i]))
-            if match is not None:
-                entry, length = match
-                found.entries[i] = entry.name
-                found.next_words[i] += len(entry.words) - 1
-                stops[i] = words.stop[found.next_words[i] - 1]
-                if not entry.form[-1].isalnum():  # it reaches beyond its last word
-                    stops[i] = _stop_of_length(read, int(starts[i]), end, length)
+        found = Found(rows, starts, stops, places, places + 1, self._find_single(starts, stops, source))
+        self._find_longer(found, candidates, words.stop, bounds, source)
         return found.where(np.array(list(map(bool, found.entries)))) if "" in found.entries else found
 
     def find_strays(self, text: str) -> list[tuple[int, int, str]]:
@@ -158,15 +154,49 @@ class EntryTable:
         groups = ((match, match.lastindex or 0) for match in self._stray_regex.finditer(text))
         return [(*match.span(group), self._strays[group - 1].name) for match, group in groups]
 
-    def _candidates(self, hashes: Hashes) -> tuple[Integers, Integers, Integers]:
-        """Return words that may start an entry, the place of each in the keys, and in the pairs or -1."""
+    def _candidates(self, hashes: Hashes) -> _Candidates:
         places = np.flatnonzero(self._filter[hashes >> self._shift])
         keys = _look_up(self._keys, hashes[places])
         places, keys = places[keys >= 0], keys[keys >= 0]
-        following = np.append(hashes, np.uint64(0))[places + 1]
+        # Of the last word and one in the next row the text will tell.
+        following = hashes.take(places + 1, mode="clip")
         pairs = _look_up(self._pairs, _pair(hashes[places], following))
         keep = (pairs >= 0) | self._is_marked[keys] | self._is_single[keys]
-        return places[keep], keys[keep], pairs[keep]
+        return _Candidates(places[keep], keys[keep], pairs[keep])
+
+    def _find_single(self, starts: Integers, stops: Integers, source: Source) -> list[str]:
+        """Return the entry that is the one word in each span, or nothing; it is kept for the next time."""
+        keys = source.keys(starts, stops)
+        names = [self._entry_of.get(key) for key in keys]
+        if None in names:
+            new = [i for i, name in enumerate(names) if name is None]
+            for i, text in zip(new, source.read(starts[new], stops[new]), strict=True):
+                word = "".join(WORD.findall(text))
+                entries = (entry.name for entry in self._single.get(fold(word), ()) if entry.is_written(word))
+                names[i] = self._entry_of[keys[i]] = next(entries, "")
+        return names  # type: ignore[return-value]
+
+    def _find_longer(
+        self, found: Found, candidates: _Candidates, word_stops: Integers, bounds: Integers, source: Source
+    ) -> None:
+        """Put entries of more than a word in the place of what was found, where there are any."""
+        longer = np.flatnonzero((candidates.pairs >= 0) | self._is_marked[candidates.keys])
+        if not len(longer):
+            return
+        keys, pairs = candidates.keys[longer].tolist(), candidates.pairs[longer].tolist()
+        # How far an entry of several words may reach, and the word that follows it.
+        beyond = np.append(word_stops, np.full(self._most_words, bounds[-1]))[found.words[longer] + self._most_words]
+        ends = np.minimum(beyond, bounds[found.rows[longer] + 1])
+        texts = source.read(found.starts[longer], ends)
+        for i, key, pair, end, text in zip(longer.tolist(), keys, pairs, ends.tolist(), texts, strict=True):
+            match = self._match_longer(text, key, pair)
+            if match is not None:
+                entry, length = match
+                found.entries[i] = entry.name
+                found.next_words[i] += len(entry.words) - 1
+                found.stops[i] = word_stops[found.next_words[i] - 1]
+                if not entry.form[-1].isalnum():  # it reaches beyond its last word
+                    found.stops[i] = _stop_of_length(source, int(found.starts[i]), end, length)
 
     def _match_longer(self, text: str, key: int, pair: int) -> tuple[Entry, int] | None:
         """Return the entry of more than a word that the first word of a text starts, and where it ends."""
@@ -177,21 +207,11 @@ class EntryTable:
                 return entry, match.end()
         return None
 
-    def _read_words(self, texts: list[str]) -> list[str]:
-        """Return the entry that is the one word in each text, or nothing; it is kept for the next time."""
-        names = [self._entry_of.get(text) for text in texts]
-        if None in names:
-            for text in set(texts) - self._entry_of.keys():
-                word = "".join(WORD.findall(text))
-                entries = (entry.name for entry in self._single.get(fold(word), ()) if entry.is_written(word))
-                self._entry_of[text] = next(entries, "")
-        return [self._entry_of[text] if name is None else name for name, text in zip(names, texts, strict=True)]
 
-
-def _stop_of_length(read: ReadTexts, start: int, end: int, length: int) -> int:
+def _stop_of_length(source: Source, start: int, end: int, length: int) -> int:
     """Return the unit after the one with which the text from `start` on has so many characters."""
     units = np.arange(start, end)
-    return start + bisect_left(list(accumulate(map(len, read(units, units + 1)))), length) + 1
+    return start + bisect_left(list(accumulate(map(len, source.read(units, units + 1)))), length) + 1
 
 
 def _look_up(keys: Hashes, hashes: Hashes) -> Integers:

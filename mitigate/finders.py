@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from transformers import PreTrainedTokenizerBase
 
@@ -21,29 +22,13 @@ if TYPE_CHECKING:
 # (first character, character after the last, kind) of each sensitive word of a text
 Span = tuple[int, int, str]
 Finder = Callable[[str], Iterable[Span]]
+# (first token, token after the last, kind) of each sensitive word of a row; of several that share a token, the first's
+Occurrence = tuple[int, int, str]
 
 # Texts of which a process remembers the words: some ten megabytes, where a text has a thousand characters.
 _REMEMBERED = 4096
 _SPLIT_CHARACTER = re.compile("[\ud800-\udfff]")
 _LABELS = {"PERSON": "gender", "NORP": "nationality"}
-
-
-class Occurrence(NamedTuple):
-    """
-    Tokens that hold a sensitive word.
-
-    Attributes:
-        start (`int`):
-            The first token.
-        stop (`int`):
-            The token after the last.
-        kind (`str`):
-            What the word tells of a person, such as `"gender"`; of several words that share a token, the first.
-    """
-
-    start: int
-    stop: int
-    kind: str
 
 
 class LexiconFinder:
@@ -73,13 +58,13 @@ class LexiconFinder:
                 Token ids of each row.
 
         Returns:
-            `list[list[Occurrence]]` of length `n`: For each row its words, ascending and disjoint.
+            `list[list[tuple[int, int, str]]]` of length `n`: First token, token after the last, and kind of each word
+            of each row, ascending and disjoint.
         """
-        kinds = self._kinds
-        return [
-            [Occurrence(start, stop, kinds[entry]) for start, stop, entry in matches]
-            for matches in self._matcher.find_all(rows)
-        ]
+        found = self._matcher.find_spans(rows)
+        kinds = map(self._kinds.__getitem__, found.entries)
+        words = list(zip(found.starts, found.stops, kinds, strict=True))
+        return [words[a:b] for a, b in pairwise(found.splits)]
 
 
 class TextFinder:
@@ -115,8 +100,8 @@ class TextFinder:
                 Token ids of each row.
 
         Returns:
-            `list[list[Occurrence]]` of length `n`: For each row its words, ascending and disjoint. Words that overlap
-            or share a token are one.
+            `list[list[tuple[int, int, str]]]` of length `n`: First token, token after the last, and kind of each word
+            of each row, ascending and disjoint. Words that overlap or share a token are one, of the kind of the first.
         """
         return [self._find(ids) for ids in rows]
 
@@ -126,10 +111,10 @@ class TextFinder:
         found: list[Occurrence] = []
         for start, stop, kind in self._found.get(text, self._spans):
             first, after = read.tokens(start, stop)
-            if found and first < found[-1].stop:
-                found[-1] = found[-1]._replace(stop=max(after, found[-1].stop))
-            else:
-                found.append(Occurrence(first, after, kind))
+            if found and first < found[-1][1]:
+                first, before, kind = found.pop()
+                after = max(after, before)
+            found.append((first, after, kind))
         return found
 
     def _spans(self, text: str) -> list[Span]:

@@ -83,10 +83,11 @@ class MaskSensitiveWords:
     def _find(self, texts: Sequence[Text]) -> list[tuple[int, int, list[int], list[Occurrence]]]:
         """Return for each augmented segment its text, start, ids and sensitive words."""
         parts = [
-            (place, segment.start, text.ids[segment.start : segment.stop])
+            # Most segments are the whole text, which need not be copied.
+            (place, start, text.ids if stop - start == len(text.ids) else text.ids[start:stop])
             for place, text in enumerate(texts)
-            for segment in text.segments
-            if segment.augmented
+            for start, stop, augmented in text.segments
+            if augmented
         ]
         found = self._finder.find_all([ids for *_, ids in parts])
         return [(*part, words) for part, words in zip(parts, found, strict=True)]
@@ -95,7 +96,7 @@ class MaskSensitiveWords:
         if not words:
             return []
         if not self._draws:
-            return [self._edit(ids, word) for word in words]
+            return self._edits(ids, words)
         generator = text_generator(ids, self.config.seed, epoch, self.name)
         chosen = [word for word in words if generator.random() < self.config.probability]
         if self._reader is not None:
@@ -103,19 +104,25 @@ class MaskSensitiveWords:
         if self._swapper is not None:
             swaps = self._swapper.swap(ids, [word[:2] for word in chosen], generator)
             return [Edit(*swap, in_loss=True) for swap in swaps]
-        return [self._edit(ids, word) for word in chosen]
+        return self._edits(ids, chosen)
 
-    def _edit(self, ids: list[int], word: Occurrence) -> Edit:
-        start, stop, kind = word
+    def _edits(self, ids: list[int], words: list[Occurrence]) -> list[Edit]:
         if self.config.mode in ("loss", "attention"):
-            return Edit(start, stop, tuple(ids[start:stop]), attended=self.config.mode == "loss")
-        placeholder = self._token_ids.get(kind if self.config.mode == "kind" else "")
+            attended = self.config.mode == "loss"
+            return [Edit(start, stop, tuple(ids[start:stop]), False, attended) for start, stop, _ in words]
+        if self.config.mode == "kind":
+            return [Edit(start, stop, (self._placeholder(kind),) * (stop - start)) for start, stop, kind in words]
+        placeholder = (self._token_ids[""],)
+        return [Edit(start, stop, placeholder * (stop - start)) for start, stop, _ in words]
+
+    def _placeholder(self, kind: str) -> int:
+        placeholder = self._token_ids.get(kind)
         if placeholder is None:
             raise ValueError(
                 f"The finder gave a word of the kind '{kind}', for which `mask_token` names no token: add it, as in "
                 f"`mask_token={{'{kind}': '<|{kind}|>', …}}`."
             )
-        return Edit(start, stop, (placeholder,) * (stop - start))
+        return placeholder
 
 
 def _moved(edit: Edit, by: int) -> Edit:
@@ -131,7 +138,7 @@ def _draw_others(
 ) -> list[Occurrence]:
     """Draw as many words as are chosen, or all there are, among those that share no token with a sensitive one."""
     read = reader.read(ids)
-    sensitive = {token for word in words for token in range(word.start, word.stop)}
+    sensitive = {token for start, stop, _ in words for token in range(start, stop)}
     spans: list[tuple[int, int]] = []
     for match in WORD.finditer(read.text):
         start, stop = read.tokens(*match.span())
@@ -140,4 +147,4 @@ def _draw_others(
         spans.append((start, stop))
     others = [span for span in spans if sensitive.isdisjoint(range(*span))]
     drawn = sorted(generator.sample(others, min(len(chosen), len(others))))
-    return [Occurrence(*span, word.kind) for span, word in zip(drawn, chosen, strict=False)]
+    return [(*span, kind) for span, (*_, kind) in zip(drawn, chosen, strict=False)]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence, Sized
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from transformers import PreTrainedTokenizerBase
 from mitigate.entries import read_entries
 from mitigate.entry_table import EntryTable
 from mitigate.lexicons import Lexicon
+from mitigate.spans import BatchSpans, RowSpans, rows_of
+from mitigate.text_sources import CharacterSource, TokenSource
 from mitigate.token_texts import BOUNDARY, normalizer_of, token_texts
 from mitigate.word_hashes import IDEOGRAPH, Flags, Integers, character_units, code_points, is_split, text_units
 
@@ -125,46 +128,54 @@ class WordMatcher:
         Returns:
             `list[list[Match]]` of length `n`: For each row what [`find`] gives.
         """
+        found = self.find_spans(rows)
+        matches = list(map(Match, found.starts, found.stops, found.entries))
+        return [matches[a:b] for a, b in pairwise(found.splits)]
+
+    def find_spans(self, rows: Sequence[Sequence[int]]) -> RowSpans:
+        """
+        Find the sensitive words in a batch, as columns: [`find_all`] without an object a word.
+
+        Args:
+            rows (`Sequence[Sequence[int]]` of length `n`):
+                Token ids of each row.
+
+        Returns:
+            `RowSpans`: The words of all rows.
+        """
         bounds = _bounds(rows)
-        ids = np.fromiter(chain.from_iterable(rows), np.int64, bounds[-1])
+        # Twice as fast as `np.fromiter`.
+        ids = np.frombuffer(b"".join([struct.pack(f"{len(row)}q", *row) for row in rows]), np.int64)
         # Without a sign, a negative id is beyond the vocabulary too.
         ids = np.minimum(ids.view(np.uint64), np.uint64(len(self._texts) - 1)).view(np.int64)
         apart = self._rows_apart(ids, bounds)
         if len(apart) == len(rows):
-            return self._find_in_characters(ids, bounds)
+            return self._find_in_characters(ids, bounds).by_row(bounds)
         found = self._find_in_tokens(ids, bounds)
         if len(apart):
-            chosen = [ids[bounds[row] : bounds[row + 1]] for row in apart]
-            matches = self._find_in_characters(np.concatenate(chosen), _bounds(chosen))
-            for row, row_matches in zip(apart, matches, strict=True):
-                found[row] = row_matches
-        return found
+            found = found.where(~np.isin(rows_of(found.starts, bounds), apart))
+            chosen = [ids[bounds[row] : bounds[row + 1]] for row in apart.tolist()]
+            their_bounds = _bounds(chosen)
+            others = self._find_in_characters(np.concatenate(chosen), their_bounds)
+            shift = (bounds[apart] - their_bounds[:-1])[rows_of(others.starts, their_bounds)]
+            found = found.merged(BatchSpans(others.starts + shift, others.stops + shift, others.entries))
+        return found.by_row(bounds)
 
-    def _rows_apart(self, ids: Integers, bounds: Integers) -> list[int]:
+    def _rows_apart(self, ids: Integers, bounds: Integers) -> Integers:
         """Return the rows that must be searched character by character."""
         if self._entries.has_strays:
-            return list(range(len(bounds) - 1))
-        tokens = np.flatnonzero(self._is_no_unit[ids])
-        rows: list[int] = np.unique(np.searchsorted(bounds, tokens, side="right") - 1).tolist()
-        return rows
+            return np.arange(len(bounds) - 1)
+        return np.unique(rows_of(np.flatnonzero(self._is_no_unit[ids]), bounds))
 
-    def _find_in_tokens(self, ids: Integers, bounds: Integers) -> list[list[Match]]:
-        texts = self._texts
-
-        def read(starts: Integers, stops: Integers) -> list[str]:
-            ends = np.cumsum(stops - starts)
-            tokens = ids[np.repeat(stops - ends, stops - starts) + np.arange(ends[-1] if len(ends) else 0)]
-            pieces = [texts[i] for i in tokens.tolist()]
-            return ["".join(pieces[a:b]) for a, b in pairwise([0, *ends.tolist()])]
-
-        found = self._entries.find(self._units.take(ids), bounds, read)
+    def _find_in_tokens(self, ids: Integers, bounds: Integers) -> BatchSpans:
+        found = self._entries.find(self._units.take(ids), bounds, TokenSource(ids, self._texts))
         if (found.starts[1:] < found.stops[:-1]).any():
             found = found.where(_first_of_overlapping(found.words, found.next_words))
         if self._exceptions:
             found = found.where(np.array([entry not in self._exceptions for entry in found.entries], bool))
-        return _by_row(found.rows, found.starts, found.stops, found.entries, bounds)
+        return BatchSpans(found.starts, found.stops, found.entries)
 
-    def _find_in_characters(self, ids: Integers, bounds: Integers) -> list[list[Match]]:
+    def _find_in_characters(self, ids: Integers, bounds: Integers) -> BatchSpans:
         tokens = [self._texts[i] for i in ids.tolist()]
         # A token may hold a part of a character, so the bytes are put together before they are read.
         rows = ["".join(tokens[a:b]) for a, b in pairwise(bounds.tolist())]
@@ -177,17 +188,13 @@ class WordMatcher:
         of_tokens = np.cumsum(np.append(0, self._sizes[ids]))
         first = np.searchsorted(of_tokens, of_characters[starts], side="right") - 1
         stop = np.searchsorted(of_tokens, of_characters[stops])
-        return _by_row(np.searchsorted(bounds, first, side="right") - 1, first, stop, entries, bounds)
+        return BatchSpans(first, stop, entries).joined()
 
     def _hits(
         self, points: npt.NDArray[np.uint32], text: str, bounds: Integers
     ) -> tuple[Integers, Integers, list[str]]:
         """Return start and stop of each entry that is found, in characters, and the entries."""
-
-        def read(starts: Integers, stops: Integers) -> list[str]:
-            return [text[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
-
-        found = self._entries.find(character_units(points), bounds, read)
+        found = self._entries.find(character_units(points), bounds, CharacterSource(text))
         hits = list(zip(found.starts.tolist(), found.stops.tolist(), found.entries, strict=True))
         if self._entries.has_strays:
             for row_start, row_stop in pairwise(bounds.tolist()):
@@ -214,25 +221,6 @@ def _first_of_overlapping(starts: Integers, stops: Integers) -> Flags:
             keep[i] = True
             end = stop
     return keep
-
-
-def _by_row(
-    rows: Integers, starts: Integers, stops: Integers, entries: list[str], bounds: Integers
-) -> list[list[Match]]:
-    """Make the matches of each row; those that share a token become one."""
-    offsets = bounds[rows]
-    matches = list(map(Match, (starts - offsets).tolist(), (stops - offsets).tolist(), entries))
-    splits = np.searchsorted(rows, np.arange(len(bounds))).tolist()
-    found = [matches[a:b] for a, b in pairwise(splits)]
-    shared = (starts[1:] < stops[:-1]).nonzero()[0]
-    for row in set(rows[shared].tolist()):
-        joined: list[Match] = []
-        for match in found[row]:
-            if joined and match.start < joined[-1].stop:
-                match = joined.pop()._replace(stop=match.stop)
-            joined.append(match)
-        found[row] = joined
-    return found
 
 
 def _widths(points: npt.NDArray[np.uint32]) -> Integers:

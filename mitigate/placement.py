@@ -51,9 +51,9 @@ def place_sequences(batch: Mapping[str, Any], lengths: Sequence[int], truncation
     rows, width = batch["input_ids"].shape
     mask = batch.get("attention_mask")
     if rows == len(lengths) and isinstance(mask, Tensor) and mask.shape == (rows, width):
-        present = mask.ne(0).int()
-        first = present.argmax(dim=1).tolist()
-        after = (width - present.flip(1).argmax(dim=1)).tolist()
+        present = mask.ne(0).cpu().numpy()
+        first = present.argmax(axis=1).tolist()
+        after = (width - present[:, ::-1].argmax(axis=1)).tolist()
         return [
             Place(row, stop - length if truncation == "keep_end" else start, start, stop)
             for row, (start, stop, length) in enumerate(zip(first, after, lengths, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 AUGMENTED_COLUMN = "augmented"
 
@@ -18,8 +18,7 @@ class ProvenanceError(ValueError):
     """Raised when nothing that is left of a row tells whether it is real or augmented."""
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(NamedTuple):
     """
     One row of the training mix inside one row of the trainer's data set.
 
@@ -82,7 +81,8 @@ class ProvenanceSource:
             ProvenanceError: If the row has no such column, and there is no mark and no tag to look for.
             ValueError: If the column holds something else than a boolean (or 0 and 1).
         """
-        bounds = list(pairwise([0, *accumulate(row.get("seq_lengths") or [len(ids)])]))
+        lengths = row.get("seq_lengths")
+        bounds = list(pairwise(accumulate(lengths, initial=0))) if lengths else [(0, len(ids))]
         if self.column in row:
             augmented = as_flag(row[self.column], self.column)
             return [Segment(start, stop, augmented) for start, stop in bounds]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from mitigate.placement import Place
 from mitigate.texts import Edit, Layout, Row, Text
+from mitigate.word_hashes import Flags, Integers
 
 # The texts of a row by their fields, each with the edits that were made in it.
 EditedRow = Mapping[str, tuple[Text, list[Edit]]]
@@ -21,23 +22,8 @@ _MISMATCHED = "KL_"
 _OUT_OF_LOSS = {"labels": -100, "completion_mask": 0}
 
 
-@dataclass(frozen=True)
-class EditedSequence:
-    """
-    A sequence of the batch.
-
-    Args:
-        texts (`list[Text]`):
-            The texts that it is put together from.
-        edits (`list[list[Edit]]`):
-            The edits that were made in each.
-    """
-
-    texts: list[Text]
-    edits: list[list[Edit]]
-
-    def __len__(self) -> int:
-        return sum(len(text.ids) for text in self.texts)
+# A sequence of the batch: the texts that it is put together from, each with the edits that were made in it.
+EditedSequence = list[tuple[Text, list[Edit]]]
 
 
 def edited_sequences(layout: Layout, rows: Sequence[EditedRow]) -> list[EditedSequence]:
@@ -53,7 +39,21 @@ def edited_sequences(layout: Layout, rows: Sequence[EditedRow]) -> list[EditedSe
     Returns:
         `list[EditedSequence]`: In the order of the batch: the first sequence of each row, then the second ones.
     """
-    return [_joined([row[field] for field in fields]) for fields in layout for row in rows]
+    return [[row[field] for field in fields] for fields in layout for row in rows]
+
+
+def token_count(sequence: EditedSequence) -> int:
+    """
+    Count the tokens of a sequence.
+
+    Args:
+        sequence (`EditedSequence`):
+            The sequence.
+
+    Returns:
+        `int`: Tokens of all its texts.
+    """
+    return sum(len(text.ids) for text, _ in sequence)
 
 
 def mismatch(prepared: list[Row], rows: Sequence[EditedRow]) -> list[EditedSequence]:
@@ -79,7 +79,7 @@ def mismatch(prepared: list[Row], rows: Sequence[EditedRow]) -> list[EditedSeque
     answers = [*answers[-1:], *answers[:-1]]
     for row, (answer, _) in zip(prepared, answers, strict=True):
         row[field] = answer.ids
-    return [_joined([row["prompt_ids"], answer]) for row, answer in zip(rows, answers, strict=True)]
+    return [[row["prompt_ids"], answer] for row, answer in zip(rows, answers, strict=True)]
 
 
 def mismatched_part(batch: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,10 +94,6 @@ def mismatched_part(batch: Mapping[str, Any]) -> dict[str, Any]:
         `dict[str, Any]`: Its own tensors, by the names that they have elsewhere.
     """
     return {key.removeprefix(_MISMATCHED): value for key, value in batch.items() if key.startswith(_MISMATCHED)}
-
-
-def _joined(texts: Sequence[tuple[Text, list[Edit]]]) -> EditedSequence:
-    return EditedSequence([text for text, _ in texts], [edits for _, edits in texts])
 
 
 def provenance_of(batch: Mapping[str, Any], sequences: list[EditedSequence], places: list[Place]) -> torch.Tensor:
@@ -118,10 +114,10 @@ def provenance_of(batch: Mapping[str, Any], sequences: list[EditedSequence], pla
     tensor = torch.full(batch["input_ids"].shape, -1)
     numbers = [0] * len(tensor)
     for sequence, place in zip(sequences, places, strict=True):
-        offset, in_first = place.offset, len(sequence.texts[0].ids)
-        for segment in sequence.texts[0].segments:
+        offset, opening = place.offset, sequence[0][0]
+        for segment in opening.segments:
             # The answer of a preference row belongs to the segment of its prompt.
-            stop = len(sequence) if segment.stop == in_first else segment.stop
+            stop = token_count(sequence) if segment.stop == len(opening.ids) else segment.stop
             span = slice(max(offset + segment.start, place.start), min(offset + stop, place.stop))
             tensor[place.row, span] = 2 * numbers[place.row] + segment.augmented
             numbers[place.row] += 1
@@ -140,26 +136,44 @@ def settle(batch: Mapping[str, Any], sequences: list[EditedSequence], places: li
         places (`list[Place]`):
             Where they are.
     """
+    edits = [edit for sequence in sequences for _, of_text in sequence for edit in of_text]
+    if not edits:
+        return
+    texts = _edited_texts(sequences, places)
+    starts, stops, _, in_loss, attended = zip(*edits, strict=True)
+    spans = np.array([starts, stops])
     shape = batch["input_ids"].shape
-    for sequence, place in zip(sequences, places, strict=True):
-        offset = place.offset
-        for text, edits in zip(sequence.texts, sequence.edits, strict=True):
-            for edit in edits:
-                span = slice(max(offset + edit.start, place.start), min(offset + edit.stop, place.stop))
-                for field, value in _OUT_OF_LOSS.items():
-                    tensor: Any = batch.get(field)
-                    a_token = tensor is not None and not tensor.is_floating_point() and tensor.shape == shape
-                    if a_token and not edit.in_loss:
-                        tensor[place.row, span] = value
-                if not edit.attended:
-                    _hide(batch, place.row, span)
+    silenced = _tokens(spans, texts, ~np.array(in_loss))
+    for field, value in _OUT_OF_LOSS.items():
+        tensor: Any = batch.get(field)
+        if tensor is not None and not tensor.is_floating_point() and tensor.shape == shape:
+            tensor[silenced] = value
+    if not all(attended):
+        if "attention_mask" not in batch:
+            raise ValueError(
+                "Masking by `mode='attention'` needs batches with an `attention_mask`, and padding-free ones (as "
+                "packing makes them) have none: choose another mode, such as 'placeholder'."
+            )
+        batch["attention_mask"][_tokens(spans, texts, ~np.array(attended))] = 0
+
+
+def _edited_texts(sequences: list[EditedSequence], places: list[Place]) -> Integers:
+    """Return for each edit the row of its text, where in the row it starts, and where what is left of it lies."""
+    texts, counts = [], []
+    for sequence, (row, offset, start, stop) in zip(sequences, places, strict=True):
+        for text, edits in sequence:
+            texts.append((row, offset, start, stop))
+            counts.append(len(edits))
             offset += len(text.ids)
+    return np.repeat(np.array(texts), counts, axis=0).T
 
 
-def _hide(batch: Mapping[str, Any], row: int, span: slice) -> None:
-    if "attention_mask" not in batch:
-        raise ValueError(
-            "Masking by `mode='attention'` needs batches with an `attention_mask`, and padding-free ones (as packing "
-            "makes them) have none: choose another mode, such as 'placeholder'."
-        )
-    batch["attention_mask"][row, span] = 0
+def _tokens(spans: Integers, texts: Integers, chosen: Flags) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return row and position of each token in the batch that chosen edits wrote."""
+    rows, offsets, first, end = texts[:, chosen]
+    starts, stops = spans[:, chosen] + offsets
+    starts, stops = np.maximum(starts, first), np.minimum(stops, end)
+    lengths = np.maximum(stops - starts, 0)
+    before = np.cumsum(lengths) - lengths
+    positions = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+    return torch.from_numpy(np.repeat(rows, lengths)), torch.from_numpy(positions)

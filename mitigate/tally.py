@@ -36,8 +36,10 @@ class Tally:
         """
         worker = get_worker_info()
         slot = 0 if worker is None else 1 + worker.id % (_SLOTS - 1)
+        # Plain numbers in the same memory are ten times as fast as tensors.
+        slots = self._counts.numpy()
         for name, count in counts.items():
-            self._counts[slot, self._names.index(name)] += count
+            slots[slot, self._names.index(name)] += count
 
     def totals(self) -> dict[str, int]:
         """

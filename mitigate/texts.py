@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate, groupby, pairwise
+from functools import cache
+from itertools import accumulate, chain, groupby, pairwise
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from mitigate.provenance import MARK, ProvenanceSource, Segment
@@ -32,10 +33,10 @@ _TOKEN_FIELDS = (
     "assistant_masks",
 )
 _LOSS_MASKS = ("completion_mask", "assistant_masks")
+_place = attrgetter("start", "stop")
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """
     A run of tokens of a row: the whole of it, or the prompt or an answer of a preference row.
 
@@ -95,7 +96,7 @@ def layout_of(columns: Collection[str]) -> Layout | None:
         `tuple[tuple[str, ...], ...]` or `None`: For each sequence of a row the fields that it is put together from;
         `None` if the rows are not tokenized, or of an unknown kind.
     """
-    return next((layout for layout in _LAYOUTS if all(set(fields) <= set(columns) for fields in layout)), None)
+    return next((layout for layout in _LAYOUTS if all(field in columns for field in chain(*layout))), None)
 
 
 def is_encoder_decoder(model: object) -> bool:
@@ -136,16 +137,15 @@ def read_texts(row: Row, source: ProvenanceSource) -> dict[str, Text]:
             f"{', '.join(sorted(row))}."
         )
     row = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in row.items()}
-    openings = {fields[0] for fields in layout}
     texts = {}
-    for field in dict.fromkeys(field for fields in layout for field in fields):
+    for field, opens in _fields(layout).items():
         ids: list[int] = row[field]
         segments = source.segments(row, ids)
         aligned = _aligned(row, len(ids), source) if field == "input_ids" else {}
         if source.marked:
             ids = _unmark(ids)
             aligned = {key: _unmark(values) if key == "labels" else values for key, values in aligned.items()}
-        texts[field] = Text(field, ids, segments, field in openings, aligned)
+        texts[field] = Text(field, ids, segments, opens, aligned)
     if source.encoder_decoder and "labels" in row:
         texts["labels"] = _target(row["labels"], texts["input_ids"].segments[0].augmented)
     return texts
@@ -161,15 +161,22 @@ def _target(labels: list[int], augmented: bool) -> Text:
     return Text("labels", labels, segments, False, {})
 
 
+@cache
+def _fields(layout: Layout) -> dict[str, bool]:
+    """Return the fields of a layout, and whether a sequence begins with each."""
+    openings = {fields[0] for fields in layout}
+    return {field: field in openings for fields in layout for field in fields}
+
+
 def _unmark(ids: list[int]) -> list[int]:
     return [token_id - MARK if token_id >= MARK else token_id for token_id in ids]
 
 
 def _aligned(row: Mapping[str, Any], length: int, source: ProvenanceSource) -> dict[str, list[int]]:
-    apart = ("labels",) if source.encoder_decoder else ()
-    values = {key: row[key] for key in _TOKEN_FIELDS if key in row and key not in apart}
-    labels = values.get("labels")
-    if isinstance(labels, list) and len(labels) != length and any(isinstance(x, int) and x > 1 for x in labels):
+    labels = row.get("labels")
+    if source.encoder_decoder:
+        row = {key: value for key, value in row.items() if key != "labels"}
+    elif isinstance(labels, list) and len(labels) != length and any(isinstance(x, int) and x > 1 for x in labels):
         raise ValueError(
             f"A row has {length} `input_ids` and {len(labels)} `labels`, as those of encoder-decoders have: use the "
             "callback, or a collator that knows the model, `DataCollatorForSeq2Seq(tokenizer, model=model)`."
@@ -177,20 +184,22 @@ def _aligned(row: Mapping[str, Any], length: int, source: ProvenanceSource) -> d
     # The labels of a classifier are no list, or one of another length or type.
     return {
         key: value
-        for key, value in values.items()
-        if isinstance(value, list) and len(value) == length and all(isinstance(item, int) for item in value[:1])
+        for key in _TOKEN_FIELDS
+        if isinstance(value := row.get(key), list)
+        and len(value) == length
+        and (not value or isinstance(value[0], int))
     }
 
 
-def write_texts(row: Row, texts: Mapping[str, Text], column: str) -> Row:
+def write_texts(row: Row, texts: Iterable[Text], column: str) -> Row:
     """
     Put texts back into their row.
 
     Args:
         row (`dict`):
             The row. It is not changed.
-        texts (`Mapping[str, Text]`):
-            Its texts by their fields.
+        texts (`Iterable[Text]`):
+            Its texts.
         column (`str`):
             The provenance column, which the new row does not have.
 
@@ -198,8 +207,9 @@ def write_texts(row: Row, texts: Mapping[str, Text], column: str) -> Row:
         `dict`: A new row.
     """
     new = {key: value for key, value in row.items() if key != column}
-    for field, text in texts.items():
-        new |= {field: text.ids, **text.aligned}
+    for text in texts:
+        new[text.field] = text.ids
+        new.update(text.aligned)
         if "seq_lengths" in new:
             new["seq_lengths"] = [segment.stop - segment.start for segment in text.segments]
     return new
@@ -216,15 +226,18 @@ def merge_edits(edits: Iterable[Sequence[Edit]]) -> list[Edit]:
     Returns:
         `list[Edit]`: In the order of their places.
     """
+    several = [made for made in edits if made]
+    merged = list(several[0]) if len(several) == 1 else sorted(chain.from_iterable(several), key=_place)
+    if all(edit.start >= before.stop for before, edit in pairwise(merged)):
+        return merged
     taken: set[int] = set()
     kept: list[Edit] = []
-    for several in edits:
-        for edit in several:
-            places = range(edit.start, edit.stop)
-            if taken.isdisjoint(places):
-                taken.update(places)
-                kept.append(edit)
-    return sorted(kept, key=lambda edit: edit[:2])
+    for edit in chain.from_iterable(several):
+        places = range(edit.start, edit.stop)
+        if taken.isdisjoint(places):
+            taken.update(places)
+            kept.append(edit)
+    return sorted(kept, key=_place)
 
 
 def apply_edits(text: Text, edits: Sequence[Edit]) -> tuple[Text, list[Edit]]:
@@ -244,6 +257,36 @@ def apply_edits(text: Text, edits: Sequence[Edit]) -> tuple[Text, list[Edit]]:
     if not edits:
         return text, []
     fields = {text.field: text.ids, **text.aligned}
+    if all(len(ids) == stop - start and not in_loss for start, stop, ids, in_loss, _ in edits):
+        # Placeholders, and words that stay: by far the commonest, and faster.
+        new, moved, segments = _overwritten(text.field, fields, edits), list(edits), text.segments
+    else:
+        new, moved, segments = _rewritten(text, fields, edits)
+    ids = new.pop(text.field)
+    if "position_ids" in new:
+        new["position_ids"] = [place for segment in segments for place in range(segment.stop - segment.start)]
+    return Text(text.field, ids, segments, text.opens, new), moved
+
+
+def _overwritten(field: str, fields: dict[str, list[int]], edits: Sequence[Edit]) -> dict[str, list[int]]:
+    new = {}
+    for key, values in fields.items():
+        copy = new[key] = values.copy()
+        if key == "labels":  # those of an encoder-decoder too, whose text they are
+            for start, stop, *_ in edits:
+                copy[start:stop] = [-100] * (stop - start)
+        elif key == field:
+            for start, stop, ids, _, _ in edits:
+                copy[start:stop] = ids
+        else:
+            for edit in edits:
+                copy[edit.start : edit.stop] = _filled(key, values, edit)
+    return new
+
+
+def _rewritten(
+    text: Text, fields: dict[str, list[int]], edits: Sequence[Edit]
+) -> tuple[dict[str, list[int]], list[Edit], list[Segment]]:
     new: dict[str, list[int]] = {key: [] for key in fields}
     moved: list[Edit] = []
     cursor, stops = 0, [segment.stop for segment in text.segments]
@@ -254,7 +297,11 @@ def apply_edits(text: Text, edits: Sequence[Edit]) -> tuple[Text, list[Edit]]:
         place = len(new[text.field])
         moved.append(edit._replace(start=place, stop=place + len(edit.ids)))
         for key, values in fields.items():
-            new[key] += _written(text, edit) if key == text.field else _filled(key, values, start, stop, edit)
+            new[key] += (
+                _written(key, edit)
+                if key == text.field
+                else _filled(key, values, edit._replace(start=start, stop=stop))
+            )
         growth = len(edit.ids) - (stop - start)
         # What is put in at a boundary belongs to the segment that begins there, and at the end to the last one.
         stops = [
@@ -269,26 +316,24 @@ def apply_edits(text: Text, edits: Sequence[Edit]) -> tuple[Text, list[Edit]]:
         for start, stop, segment in zip([0, *stops], stops, text.segments, strict=False)
         if stop > start
     ]
-    ids = new.pop(text.field)
-    if "position_ids" in new:
-        new["position_ids"] = [place for segment in segments for place in range(segment.stop - segment.start)]
-    return replace(text, ids=ids, segments=segments, aligned=new), moved
+    return new, moved, segments
 
 
-def _written(text: Text, edit: Edit) -> list[int]:
+def _written(field: str, edit: Edit) -> Sequence[int]:
     # A decoder is given its own labels, moved: what does not count among them, it does not see either.
-    return [-100] * len(edit.ids) if text.field == "labels" and not edit.in_loss else list(edit.ids)
+    return [-100] * len(edit.ids) if field == "labels" and not edit.in_loss else edit.ids
 
 
-def _filled(key: str, values: list[int], start: int, stop: int, edit: Edit) -> list[int]:
+def _filled(key: str, values: list[int], edit: Edit) -> list[int]:
     """Give the values that a token field has at the new tokens."""
-    count = len(edit.ids)
+    start, stop, ids, in_loss, _ = edit
+    count = len(ids)
     if key == "attention_mask":
         # Whoever collates finds the texts by it; what nobody attends to is hidden in the batch.
         return [1] * count
     if key == "labels":
-        counts = edit.in_loss and all(label != -100 for label in values[start:stop])
-        return list(edit.ids) if counts else [-100] * count
-    if key in _LOSS_MASKS and not edit.in_loss:
+        counts = in_loss and all(label != -100 for label in values[start:stop])
+        return list(ids) if counts else [-100] * count
+    if key in _LOSS_MASKS and not in_loss:
         return [0] * count
     return [values[min(start, len(values) - 1)]] * count

@@ -205,14 +205,13 @@ def find_words(units: Units, row_starts: Integers, factors: Hashes) -> Words:
     starts[row_starts[row_starts < count]] = True
     first = np.flatnonzero(starts)
     stop = np.append(first[1:], count)[: len(first)]
-    after = np.cumsum(units.lengths)
-    before = after - units.lengths
+    before = np.cumsum(units.lengths) - units.lengths
     offsets = before - np.repeat(before[first], stop - first)
-    np.minimum(offsets, len(factors) - 1, out=offsets)
-    pieces = units.hashes * factors.take(offsets)
-    hashes = np.add.reduceat(pieces, first) if count else pieces
-    filled = after[stop - 1] > before[first]
-    return Words(first[filled], stop[filled], hashes[filled])
+    pieces = units.hashes * factors.take(offsets, mode="clip")
+    hashes = np.diff(np.cumsum(pieces)[stop - 1], prepend=np.uint64(0))
+    # A unit without letters stands alone, for it ends the word before it and that after it.
+    filled = units.lengths[first] > 0
+    return Words(first, stop, hashes) if filled.all() else Words(first[filled], stop[filled], hashes[filled])
 
 
 def _fold_character(character: str) -> str:
