@@ -112,7 +112,7 @@ class EntryTable:
         self._filter[self._keys >> self._shift] = True
 
     def _hash(self, words: list[str]) -> Hashes:
-        return text_units(words, self.powers)[0].hashes
+        return text_units(words, self.powers).hashes
 
     def find(self, units: Units, bounds: Integers, source: Source) -> Found:
         """

@@ -13,6 +13,7 @@ from mitigate.lexicons import Lexicon
 from mitigate.matching import WordMatcher
 from mitigate.recent import Recent
 from mitigate.spacy_pipelines import load_pipeline
+from mitigate.spans import RowSpans
 from mitigate.token_spans import TokenReader
 from mitigate.token_texts import BOUNDARY
 
@@ -61,10 +62,14 @@ class LexiconFinder:
             `list[list[tuple[int, int, str]]]` of length `n`: First token, token after the last, and kind of each word
             of each row, ascending and disjoint.
         """
-        found = self._matcher.find_spans(rows)
+        found = self.find_spans(rows)
         kinds = map(self._kinds.__getitem__, found.entries)
         words = list(zip(found.starts, found.stops, kinds, strict=True))
         return [words[a:b] for a, b in pairwise(found.splits)]
+
+    def find_spans(self, rows: Sequence[Sequence[int]]) -> RowSpans:
+        """Find the words without their kinds; see [`WordMatcher.find_spans`]."""
+        return self._matcher.find_spans(rows)
 
 
 class TextFinder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 from transformers import PreTrainedTokenizerBase
 
@@ -11,6 +12,7 @@ from mitigate.entries import WORD
 from mitigate.finders import LexiconFinder, Occurrence, TextFinder
 from mitigate.mask_config import MaskConfig, mask_token_ids
 from mitigate.seeding import text_generator
+from mitigate.spans import RowSpans
 from mitigate.swaps import WordSwapper
 from mitigate.texts import Edit, Text
 from mitigate.token_spans import TokenReader
@@ -61,9 +63,14 @@ class MaskSensitiveWords:
 
     def edits(self, texts: Sequence[Text], epoch: int) -> list[list[Edit]]:
         """Mask the words; see [`TextStep`]."""
+        parts = _augmented_parts(texts)
+        rows = [ids for *_, ids in parts]
+        if isinstance(self._finder, LexiconFinder) and self.config.mode == "placeholder" and not self._draws:
+            masked = self._mask_all(self._finder.find_spans(rows))
+        else:
+            masked = [self._mask(*found, epoch) for found in zip(rows, self._finder.find_all(rows), strict=True)]
         edits: list[list[Edit]] = [[] for _ in texts]
-        for place, start, ids, words in self._find(texts):
-            made = self._mask(ids, words, epoch)
+        for (place, start, _), made in zip(parts, masked, strict=True):
             edits[place] += [_moved(edit, start) for edit in made] if start else made
         return edits
 
@@ -78,19 +85,14 @@ class MaskSensitiveWords:
         Returns:
             `bool`: Whether an augmented segment holds a sensitive word, whatever the probability.
         """
-        return any(words for *_, words in self._find(texts))
+        return any(self._finder.find_all([ids for *_, ids in _augmented_parts(texts)]))
 
-    def _find(self, texts: Sequence[Text]) -> list[tuple[int, int, list[int], list[Occurrence]]]:
-        """Return for each augmented segment its text, start, ids and sensitive words."""
-        parts = [
-            # Most segments are the whole text, which need not be copied.
-            (place, start, text.ids if stop - start == len(text.ids) else text.ids[start:stop])
-            for place, text in enumerate(texts)
-            for start, stop, augmented in text.segments
-            if augmented
-        ]
-        found = self._finder.find_all([ids for *_, ids in parts])
-        return [(*part, words) for part, words in zip(parts, found, strict=True)]
+    def _mask_all(self, found: RowSpans) -> list[list[Edit]]:
+        """Put placeholders over all words of a batch: what is asked for most, faster than word by word."""
+        placeholder = (self._token_ids[""],)
+        ids = [placeholder * (stop - start) for start, stop in zip(found.starts, found.stops, strict=True)]
+        edits = list(map(Edit, found.starts, found.stops, ids))
+        return [edits[a:b] for a, b in pairwise(found.splits)]
 
     def _mask(self, ids: list[int], words: list[Occurrence], epoch: int) -> list[Edit]:
         if not words:
@@ -123,6 +125,17 @@ class MaskSensitiveWords:
                 f"`mask_token={{'{kind}': '<|{kind}|>', …}}`."
             )
         return placeholder
+
+
+def _augmented_parts(texts: Sequence[Text]) -> list[tuple[int, int, list[int]]]:
+    """Return text, start and ids of each augmented segment."""
+    return [
+        # Most segments are the whole text, which need not be copied.
+        (place, start, text.ids if stop - start == len(text.ids) else text.ids[start:stop])
+        for place, text in enumerate(texts)
+        for start, stop, augmented in text.segments
+        if augmented
+    ]
 
 
 def _moved(edit: Edit, by: int) -> Edit:

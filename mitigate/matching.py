@@ -17,7 +17,17 @@ from mitigate.lexicons import Lexicon
 from mitigate.spans import BatchSpans, RowSpans, rows_of
 from mitigate.text_sources import CharacterSource, TokenSource
 from mitigate.token_texts import BOUNDARY, normalizer_of, token_texts
-from mitigate.word_hashes import IDEOGRAPH, Flags, Integers, character_units, code_points, is_split, text_units
+from mitigate.word_hashes import (
+    IDEOGRAPH,
+    IS_NONE,
+    Flags,
+    Integers,
+    Units,
+    character_units,
+    code_points,
+    is_split,
+    text_units,
+)
 
 
 class Match(NamedTuple):
@@ -100,7 +110,7 @@ class WordMatcher:
         if not any(IDEOGRAPH.search(word) for word in (*lexicon.words, *lexicon.exceptions)):
             # Then it does not matter which ideographs a token holds, only that other words end there.
             texts = [IDEOGRAPH.sub(" ", text) for text in texts]
-        self._units, self._is_no_unit = text_units(texts, self._entries.powers)
+        self._units = text_units(texts, self._entries.powers)
         self._exceptions = frozenset(lexicon.exceptions)
 
     def find(self, ids: Sequence[int]) -> list[Match]:
@@ -148,10 +158,11 @@ class WordMatcher:
         ids = np.frombuffer(b"".join([struct.pack(f"{len(row)}q", *row) for row in rows]), np.int64)
         # Without a sign, a negative id is beyond the vocabulary too.
         ids = np.minimum(ids.view(np.uint64), np.uint64(len(self._texts) - 1)).view(np.int64)
-        apart = self._rows_apart(ids, bounds)
+        units = self._units.take(ids)
+        apart = self._rows_apart(units, bounds)
         if len(apart) == len(rows):
             return self._find_in_characters(ids, bounds).by_row(bounds)
-        found = self._find_in_tokens(ids, bounds)
+        found = self._find_in_tokens(ids, units, bounds)
         if len(apart):
             found = found.where(~np.isin(rows_of(found.starts, bounds), apart))
             chosen = [ids[bounds[row] : bounds[row + 1]] for row in apart.tolist()]
@@ -161,14 +172,14 @@ class WordMatcher:
             found = found.merged(BatchSpans(others.starts + shift, others.stops + shift, others.entries))
         return found.by_row(bounds)
 
-    def _rows_apart(self, ids: Integers, bounds: Integers) -> Integers:
+    def _rows_apart(self, units: Units, bounds: Integers) -> Integers:
         """Return the rows that must be searched character by character."""
         if self._entries.has_strays:
             return np.arange(len(bounds) - 1)
-        return np.unique(rows_of(np.flatnonzero(self._is_no_unit[ids]), bounds))
+        return np.unique(rows_of(np.flatnonzero(units.marks & IS_NONE), bounds))
 
-    def _find_in_tokens(self, ids: Integers, bounds: Integers) -> BatchSpans:
-        found = self._entries.find(self._units.take(ids), bounds, TokenSource(ids, self._texts))
+    def _find_in_tokens(self, ids: Integers, units: Units, bounds: Integers) -> BatchSpans:
+        found = self._entries.find(units, bounds, TokenSource(ids, self._texts))
         if (found.starts[1:] < found.stops[:-1]).any():
             found = found.where(_first_of_overlapping(found.words, found.next_words))
         if self._exceptions:

@@ -24,6 +24,9 @@ Flags = npt.NDArray[np.bool_]
 IDEOGRAPHS = "々〇\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 IDEOGRAPH = re.compile(f"[{IDEOGRAPHS}]")
 
+# In one array, for to look them up takes longer than all that is done with them.
+LEADS, TRAILS, IS_NONE = np.uint8(1), np.uint8(2), np.uint8(4)
+
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _CODE_POINTS = 0x110000
 # By code point, filled in as characters are met: 0 is what ends a word.
@@ -37,22 +40,19 @@ class Units(NamedTuple):
     Pieces of text, as arrays of one length.
 
     Attributes:
-        leads (bool): Whether a word ends where the unit begins.
-        trails (bool): Whether a word ends where the unit ends.
+        marks (uint8): Sum of [`LEADS`] if a word ends where the unit begins, [`TRAILS`] if one ends where it ends, and
+            [`IS_NONE`] if it is no unit, since it is empty, or holds letters of two words or a part of a character.
         lengths (int64): Number of its letters and digits.
         hashes (uint64): Hash of its letters and digits.
     """
 
-    leads: Flags
-    trails: Flags
+    marks: npt.NDArray[np.uint8]
     lengths: Integers
     hashes: Hashes
 
     def take(self, places: Integers) -> Units:
         """Return the units at `places`."""
-        return Units(
-            self.leads.take(places), self.trails.take(places), self.lengths.take(places), self.hashes.take(places)
-        )
+        return Units(self.marks.take(places), self.lengths.take(places), self.hashes.take(places))
 
 
 class Words(NamedTuple):
@@ -120,9 +120,9 @@ def character_units(points: npt.NDArray[np.uint32]) -> Units:
         _stands_alone[point] = IDEOGRAPH.match(character) is not None
         _known[point] = True
     values = _values[points]
-    letters = values != 0
-    ends = ~letters | _stands_alone[points]
-    return Units(ends, ends, letters.astype(np.int64), values)
+    is_letter = values != 0
+    marks = np.where(is_letter & ~_stands_alone[points], np.uint8(0), LEADS | TRAILS)
+    return Units(marks, is_letter.astype(np.int64), values)
 
 
 def code_points(text: str) -> npt.NDArray[np.uint32]:
@@ -153,7 +153,7 @@ def is_split(points: npt.NDArray[np.uint32]) -> Flags:
     return (points >= 0xDC80) & (points <= 0xDCFF)
 
 
-def text_units(texts: list[str], factors: Hashes) -> tuple[Units, Flags]:
+def text_units(texts: list[str], factors: Hashes) -> Units:
     """
     Take every text as a unit.
 
@@ -164,8 +164,7 @@ def text_units(texts: list[str], factors: Hashes) -> tuple[Units, Flags]:
             Powers, see [`powers`].
 
     Returns:
-        `tuple[Units, Flags]` of length `n`: The units, and which texts are none, since they are empty, or hold letters
-        of two words or a part of a character.
+        `Units` of length `n`.
     """
     sizes = np.fromiter(map(len, texts), np.int64, len(texts))
     stops = np.cumsum(sizes)
@@ -177,11 +176,11 @@ def text_units(texts: list[str], factors: Hashes) -> tuple[Units, Flags]:
     hashes = np.zeros(len(texts), np.uint64)
     hashes[owner] = words.hashes
     lengths = np.bincount(owner, words.stop - words.first, len(texts)).astype(np.int64)
-    ends = np.append(characters.leads, True)
-    units = Units(ends[stops - sizes] | empty, ends[stops - 1] | empty, lengths, hashes)
-    no_units = empty | (np.bincount(owner, minlength=len(texts)) > 1)
-    no_units[np.searchsorted(stops, np.flatnonzero(is_split(points)), side="right")] = True
-    return units, no_units
+    ends = np.append(characters.marks != 0, True)
+    is_none = empty | (np.bincount(owner, minlength=len(texts)) > 1)
+    is_none[np.searchsorted(stops, np.flatnonzero(is_split(points)), side="right")] = True
+    marks = (ends[stops - sizes] | empty) * LEADS + (ends[stops - 1] | empty) * TRAILS + is_none * IS_NONE
+    return Units(marks, lengths, hashes)
 
 
 def find_words(units: Units, row_starts: Integers, factors: Hashes) -> Words:
@@ -200,9 +199,9 @@ def find_words(units: Units, row_starts: Integers, factors: Hashes) -> Words:
         `Words`: The words.
     """
     count = len(units.lengths)
-    starts = units.leads.copy()
-    starts[1:] |= units.trails[:-1]
-    starts[row_starts[row_starts < count]] = True
+    starts = units.marks & LEADS
+    starts[1:] |= units.marks[:-1] & TRAILS
+    starts[row_starts[row_starts < count]] = LEADS
     first = np.flatnonzero(starts)
     stop = np.append(first[1:], count)[: len(first)]
     before = np.cumsum(units.lengths) - units.lengths
