@@ -41,6 +41,7 @@ from mitigate.recipes.augment_config import AugmentConfig, make_generator, parse
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.grid import versions
 
+_DESCRIPTION = "Let an LLM write rows from seed rows, in six bias types; see docs/augment.md."
 _WIDTH = 130  # characters, where nobody looks at a terminal
 _SHOWN_REASONS = 5
 
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         the seeds cannot be used, 130 if it was interrupted.
     """
     try:
-        config = parse_augment_config(sys.argv[1:] if arguments is None else arguments, __doc__)
+        config = parse_augment_config(sys.argv[1:] if arguments is None else arguments, _DESCRIPTION)
         seeds = read_seeds(config.arguments)
         folder = Path(config.arguments.output_dir)
         folder.mkdir(parents=True, exist_ok=True)

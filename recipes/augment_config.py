@@ -74,7 +74,7 @@ def parse_augment_config(arguments: list[str], description: str | None = None) -
     Raises:
         ConfigError: If a key does not exist or a value cannot be; the message lists everything that is wrong.
     """
-    if any(word.startswith("--api_key") for word in arguments):
+    if any(word.replace("-", "_").startswith("__api_key") for word in arguments):
         # Not by the parser, which would repeat the key.
         raise ConfigError(f"There is no key `api_key`: set the environment variable {KEY_VARIABLE}.")
     (parsed,), problems = read_arguments([AugmentArguments], arguments, description)

@@ -322,7 +322,7 @@ class TestKey:
         assert KEY not in captured.out + captured.err
         assert not [path for path in Path("out").iterdir() if KEY.encode() in path.read_bytes()]
 
-    @pytest.mark.parametrize("words", [["--api_key", KEY], [f"--api_key={KEY}"]])
+    @pytest.mark.parametrize("words", [["--api_key", KEY], [f"--api_key={KEY}"], ["--api-key", KEY]])
     def test_on_the_command_line_it_is_refused_and_not_shown(self, words, capsys):
         assert main(["--seed_file", "s.csv", "--model", "m", *words]) == 2
         captured = capsys.readouterr()

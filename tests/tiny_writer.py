@@ -20,7 +20,7 @@ TEMPLATE = (
 )
 
 
-def write_model(folder: Path, *, steps: int = 400) -> None:
+def write_model(folder: str | Path, *, steps: int = 400) -> None:
     """
     Train a Llama with two layers of width 64 for some seconds, and save it with its tokenizer.
 
