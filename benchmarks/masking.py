@@ -1,9 +1,16 @@
 """
 Measure how fast sensitive words are found in token ids, on one core.
 
-Run it as `python benchmarks/masking.py`. It needs no download: text and tokenizer are made up, with the same share of
-sensitive words whatever the length of the lexicon. All ways take turns in one run; the table gives the median over
-the rounds, and the lowest and the highest.
+Run it as `OMP_NUM_THREADS=1 python benchmarks/masking.py`; it takes about a minute. It needs no download: text and
+tokenizer are made up, with the same share of sensitive words whatever the length of the lexicon. All ways take turns
+in one run; the table gives the median over the rounds, and the lowest and the highest. Those that are marked "1 batch"
+are so slow that they get the first of the eight batches only.
+
+The ways to mask start from rows as a collator gets them, dictionaries of lists of Python integers:
+
+- `rows to masked rows` ends with rows of masked ids and labels, which the inner collator gets;
+- `rows to masked batch` with tensors: it is all that `BiasMaskCollator` does, around the collator of TRL's SFTTrainer;
+- `rows to batch, unmasked` is that collator alone.
 """
 
 from __future__ import annotations
@@ -20,18 +27,18 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from mitigate import Lexicon, MaskConfig
-from mitigate.mask_steps import MaskSensitiveWords
+from mitigate import BiasMaskCollator, Lexicon
 from mitigate.matching import WordMatcher
-from mitigate.provenance import Segment
-from mitigate.texts import Text
 
 Rows = list[list[int]]
+Way = Callable[[Rows], object]
 
 ENTRIES = (100, 1_000, 10_000)
 ROWS, LENGTH, BATCHES, ROUNDS = 32, 512, 8, 7
 SHARE = 0.03  # of words that are sensitive
+_SLOW = " (1 batch)"
 
 
 def _make_words(rng: random.Random, count: int, ending: str) -> list[str]:
@@ -46,7 +53,7 @@ def _make_tokenizer(words: list[str]) -> PreTrainedTokenizerFast:
     backend.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     backend.train_from_iterator([" ".join(words)], trainers.BpeTrainer(vocab_size=8000, initial_alphabet=alphabet))
-    return PreTrainedTokenizerFast(tokenizer_object=backend, mask_token="<mask>")
+    return PreTrainedTokenizerFast(tokenizer_object=backend, mask_token="<mask>", pad_token="<pad>")
 
 
 def _make_batches(tokenizer: PreTrainedTokenizerFast, words: list[str]) -> list[Rows]:
@@ -55,12 +62,12 @@ def _make_batches(tokenizer: PreTrainedTokenizerFast, words: list[str]) -> list[
     return [rows[start : start + ROWS] for start in range(0, ROWS * BATCHES, ROWS)]
 
 
-def _by_regex(tokenizer: PreTrainedTokenizerFast, words: tuple[str, ...]) -> Callable[[Rows], object]:
+def _by_regex(tokenizer: PreTrainedTokenizerFast, words: tuple[str, ...]) -> Way:
     pattern = re.compile(rf"\b(?:{'|'.join(sorted(words, key=len, reverse=True))})\b", re.IGNORECASE)
     return lambda rows: [[m.span() for m in pattern.finditer(text)] for text in tokenizer.batch_decode(rows)]
 
 
-def _by_flashtext(tokenizer: PreTrainedTokenizerFast, words: tuple[str, ...]) -> Callable[[Rows], object]:
+def _by_flashtext(tokenizer: PreTrainedTokenizerFast, words: tuple[str, ...]) -> Way:
     from flashtext2 import KeywordProcessor
 
     finder = KeywordProcessor(case_sensitive=False)
@@ -69,22 +76,59 @@ def _by_flashtext(tokenizer: PreTrainedTokenizerFast, words: tuple[str, ...]) ->
     return lambda rows: [finder.extract_keywords_with_span(text) for text in tokenizer.batch_decode(rows)]
 
 
-def _by_step(tokenizer: PreTrainedTokenizerFast, lexicon: Lexicon) -> Callable[[Rows], object]:
-    step = MaskSensitiveWords(tokenizer, MaskConfig(lexicon))
-    return lambda rows: step.edits([Text("input_ids", ids, [Segment(0, len(ids), True)], True, {}) for ids in rows], 0)
+def _by_presidio(tokenizer: PreTrainedTokenizerFast, words: tuple[str, ...]) -> Way:
+    from presidio_analyzer import AnalyzerEngine, PatternRecognizer, RecognizerRegistry
+    from presidio_analyzer.nlp_engine import NoOpNlpEngine
+
+    engine = NoOpNlpEngine([{"lang_code": "en", "model_name": ""}])
+    engine.load()
+    registry = RecognizerRegistry([PatternRecognizer("SENSITIVE", deny_list=list(words))])
+    analyzer = AnalyzerEngine(registry, engine, supported_languages=["en"])
+    return lambda rows: [analyzer.analyze(text, "en") for text in tokenizer.batch_decode(rows)]
 
 
-def _measure(ways: dict[str, Callable[[Rows], object]], batches: list[Rows]) -> dict[str, list[float]]:
-    tokens = sum(len(ids) for rows in batches for ids in rows)
+def _by_collator(tokenizer: PreTrainedTokenizerFast, lexicon: Lexicon, batches: list[Rows]) -> dict[str, Way]:
+    inner = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id)
+    collator = BiasMaskCollator(tokenizer, lexicon, collator=inner)
+    # Made beforehand, as a data set has them.
+    plain = {id(rows): [{"input_ids": ids, "labels": ids.copy()} for ids in rows] for rows in batches}
+    marked = {key: [{**row, "augmented": True} for row in rows] for key, rows in plain.items()}
+    return {
+        "rows to masked rows": lambda rows: collator._prepare(marked[id(rows)]),
+        "rows to masked batch": lambda rows: collator(marked[id(rows)]),
+        "rows to batch, unmasked": lambda rows: inner(plain[id(rows)]),
+    }
+
+
+def _ways(tokenizer: PreTrainedTokenizerFast, lexicon: Lexicon, batches: list[Rows]) -> dict[str, Way]:
+    words = lexicon.words
+    ways = {"WordMatcher.find_all": WordMatcher(tokenizer, lexicon).find_all}
+    ways |= _by_collator(tokenizer, lexicon, batches)
+    if _installed("flashtext2"):
+        ways["decode, then flashtext2"] = _by_flashtext(tokenizer, words)
+    if len(words) <= 1_000:  # beyond, it takes minutes
+        ways[f"decode, then re{_SLOW}"] = _by_regex(tokenizer, words)
+    if _installed("presidio_analyzer"):
+        ways[f"decode, then Presidio{_SLOW}"] = _by_presidio(tokenizer, words)
+    return ways
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _measure(ways: dict[str, Way], batches: list[Rows]) -> dict[str, list[float]]:
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for way in ways.values():  # caches and tables fill
         way(batches[0])
     for _ in range(ROUNDS):
         for name, way in ways.items():
+            taken = batches[:1] if name.endswith(_SLOW) else batches
             start = time.perf_counter()
-            for rows in batches:
+            for rows in taken:
                 way(rows)
-            rates[name].append(tokens / (time.perf_counter() - start) / 1e6)
+            seconds = time.perf_counter() - start
+            rates[name].append(sum(len(ids) for rows in taken for ids in rows) / seconds / 1e6)
     return rates
 
 
@@ -98,19 +142,13 @@ def main() -> None:
     for count in ENTRIES:
         lexicon = Lexicon("made up", tuple(sensitive[:count]))
         text = [rng.choice(lexicon.words) if rng.random() < SHARE else word for word in plain]
-        ways = {
-            "WordMatcher.find_all": WordMatcher(tokenizer, lexicon).find_all,
-            "the masking step, with its edits": _by_step(tokenizer, lexicon),
-        }
-        if importlib.util.find_spec("flashtext2"):
-            ways["decode, then flashtext2"] = _by_flashtext(tokenizer, lexicon.words)
-        if count <= 1_000:  # beyond, it takes minutes
-            ways["decode, then re"] = _by_regex(tokenizer, lexicon.words)
-        for name, rates in _measure(ways, _make_batches(tokenizer, text)).items():
-            table.add_row(f"{count:,}", name, f"{statistics.median(rates):.2f} ({min(rates):.2f}–{max(rates):.2f})")
+        batches = _make_batches(tokenizer, text)
+        for name, rates in _measure(_ways(tokenizer, lexicon, batches), batches).items():
+            table.add_row(f"{count:,}", name, f"{statistics.median(rates):.3g} ({min(rates):.3g}–{max(rates):.3g})")
     Console(width=110).print(table)
-    if not importlib.util.find_spec("flashtext2"):
-        print("flashtext2 was left out, for it is not installed: pip install flashtext2")
+    for package, name in (("flashtext2", "flashtext2"), ("presidio_analyzer", "presidio-analyzer")):
+        if not _installed(package):
+            print(f"{name} was left out, for it is not installed: pip install {name}")
 
 
 if __name__ == "__main__":
