@@ -26,7 +26,7 @@ def main(cases, folder, processes):
     """
     Write the gradients of the last of some steps, over eight rows each, and the logs, for every case.
 
-    The cases are a file of JSON: for each its name, the folder of its rows, the steps, and the options of the callback.
+    The cases are a file of JSON: for each its name, the folder of its rows, the steps, and options of the callback.
     """
     torch.set_num_threads(1)
     for name, case in json.loads(Path(cases).read_text()).items():
