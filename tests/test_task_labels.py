@@ -130,6 +130,16 @@ class TestOccupation:
         assert prompt.text.endswith("nothing else: a, b.\n\ntext 0")
         assert (prompt.group, prompt.target, prompt.choices) == ("female", "a", ("a", "b"))
 
+    def test_a_sample_is_asked_what_all_are_asked(self):
+        task = load_task("occupation", labels=("a", "b", "c"))
+        prompts = task.prompts(self.items)
+        assert task.prompts(self.items.select([0, 4])) == [prompts[0], prompts[4]]
+        assert prompts[0].choices == ("a", "b", "c")
+        nurses = Dataset.from_dict({"text": ["t"] * 2, "label": ["nurse"] * 2, "group": list(PAIR)})
+        assert len(load_task("occupation").prompts(nurses)[0].choices) == 28
+        with pytest.raises(ValueError, match="'label' has 'b', which is none of a"):
+            load_task("occupation", labels=("a",)).prompts(self.items)
+
     def test_a_pair_that_is_not_there(self):
         with pytest.raises(ValueError, match="no group 'female'"):
             self.task.prompts(Dataset.from_dict({"text": ["t"], "label": ["a"], "group": ["male"]}))
