@@ -13,7 +13,7 @@ from mitigate.finders import Finder
 from mitigate.lexicons import Lexicon, load_lexicon
 from mitigate.vocabulary import ensure_special_token
 
-MaskMode = Literal["placeholder", "kind", "swap", "loss", "attention"]
+MaskMode = Literal["placeholder", "kind", "swap", "random", "loss", "attention"]
 Words = str | Path | Lexicon | Iterable[str | Path | Lexicon]
 
 
@@ -32,13 +32,18 @@ class MaskConfig:
 
             - `"placeholder"`: the placeholder takes the place of each of its tokens, out of the loss.
             - `"kind"`: likewise, with a placeholder for each kind of words: `<|gender|>`, `<|nationality|>`.
-            - `"swap"`: a random other word of the same kind and form takes its place, in the loss, in the same case.
-              A word stays where the lexicon has no other one, or the tokenizer cannot write any.
+            - `"swap"`: its counterpart takes its place, in the loss, in the same case: another word of the same kind
+              and form, at random if there are several, and one that tells of other people where the lexicon says of
+              whom its words tell (he for she, a name of a man for one of a woman). A word stays where the lexicon
+              has no counterpart, or the tokenizer cannot write any.
+            - `"random"`: likewise, but any word of the same kind and form, itself included, all as likely.
             - `"loss"`: it stays, out of the loss.
             - `"attention"`: it stays, out of the loss, and no other token attends to it. Its own position still reads
               it, and from there the next token is predicted.
         probability (`float`, *optional*, defaults to 1.0):
-            Probability in (0, 1] with which each occurrence is masked, drawn anew each epoch.
+            Probability in (0, 1] with which each occurrence is masked, drawn anew each epoch. With `"swap"` and
+            `"random"`, of each text, which is changed as a whole, the same word always to the same other one. To swap
+            always turns a bias around; with 0.5, swapped words no longer tell the group.
         random_words (`bool`, *optional*, defaults to `False`):
             Whether to mask other words instead: in each augmented text as many, drawn at random, as are sensitive in
             it, and none of these. It is the control: what it changes too is not owed to the choice of words.
@@ -61,8 +66,9 @@ class MaskConfig:
     >>> callback = MitigationCallback(mask=MaskConfig(["gender", "names"], mode="swap", probability=0.5))
     ```
 
-    Limits: with `mode="swap"` each word is drawn by itself, so two words of one person may come to disagree, and a
-    text may become a little longer than `max_length`.
+    Limits: with `mode="swap"` a text may become a little longer than `max_length`, and where several words can take
+    the place of another, two words of one person may come to disagree (a Dutch man from Peru); with `"random"` they
+    often do (she and his). Of the pairs of a reward trainer, each text is drawn for by itself.
     """
 
     lexicon: Words | Finder = "gender"
@@ -83,7 +89,7 @@ class MaskConfig:
         if not callable(self.lexicon):
             object.__setattr__(self, "lexicon", load_lexicon(self.lexicon))
         self._check_token()
-        if self.mode == "swap":
+        if self.mode in ("swap", "random"):
             self._check_swap()
         if self.mode == "kind":
             self.kind_tokens()
@@ -134,17 +140,22 @@ class MaskConfig:
     def _check_swap(self) -> None:
         if self.random_words:
             raise ValueError(
-                "`random_words=True` does not go with `mode='swap'`, for no list tells what can take the place of "
-                "other words. Choose another mode for the control."
+                f"`random_words=True` does not go with `mode='{self.mode}'`, for no list tells what can take the "
+                "place of other words. Choose another mode for the control."
             )
         if self.words is None:
             raise ValueError(
-                "`mode='swap'` needs a lexicon, which tells what can take the place of a word; a finder does not."
+                f"`mode='{self.mode}'` needs a lexicon, which tells what can take the place of a word; a finder does "
+                "not."
             )
-        if not any(map(self.words.alternatives, self.words.words)):
+        swapped = {self.words.kind(word) for word in self.words.words if self.words.alternatives(word)}
+        left = sorted({*map(self.words.kind, self.words.words)} - swapped)
+        if left:
             raise ValueError(
-                f"`mode='swap'` would change nothing: lexicon '{self.words.name}' has no two words that can replace "
-                "each other. Add some, or choose another mode."
+                f"`mode='{self.mode}'` would change no word of the kind '{left[0]}': lexicon '{self.words.name}' has "
+                "no two of them that can replace each other. (Where other words agree with a noun, as in Arabic, "
+                "Spanish and Portuguese, the lists give none, for these would give the old one away.) Hide these "
+                "words with another mode, such as 'placeholder', or add what can take their place."
             )
 
 

@@ -57,9 +57,11 @@ class MaskSensitiveWords:
             self._finder = TextFinder(tokenizer, finder)
             self.words_name = f"finder {getattr(finder, '__name__', type(finder).__name__)}"
         self._reader = TokenReader(tokenizer) if config.random_words else None
-        self._swapper = WordSwapper(tokenizer, words) if config.mode == "swap" and words is not None else None
+        self._swapper: WordSwapper | None = None
+        if config.mode in ("swap", "random") and words is not None:
+            self._swapper = WordSwapper(tokenizer, words, invert=config.mode == "swap")
         # To hash a text for its generator takes longer than all else that is done with it.
-        self._draws = config.probability < 1 or self._reader is not None or self._swapper is not None
+        self._draws = config.probability < 1 or self._reader is not None
 
     def edits(self, texts: Sequence[Text], epoch: int) -> list[list[Edit]]:
         """Mask the words; see [`TextStep`]."""
@@ -68,7 +70,13 @@ class MaskSensitiveWords:
         if isinstance(self._finder, LexiconFinder) and self.config.mode == "placeholder" and not self._draws:
             masked = self._mask_all(self._finder.find_spans(rows))
         else:
-            masked = [self._mask(*found, epoch) for found in zip(rows, self._finder.find_all(rows), strict=True)]
+            found = self._finder.find_all(rows)
+            masked = [
+                self._mask(ids, words, epoch)
+                if self._swapper is None
+                else self._swap(self._swapper, ids, words, _opening(texts, place) or ids, epoch)
+                for (place, _, ids), words in zip(parts, found, strict=True)
+            ]
         edits: list[list[Edit]] = [[] for _ in texts]
         for (place, start, _), made in zip(parts, masked, strict=True):
             edits[place] += [_moved(edit, start) for edit in made] if start else made
@@ -103,10 +111,19 @@ class MaskSensitiveWords:
         chosen = [word for word in words if generator.random() < self.config.probability]
         if self._reader is not None:
             chosen = _draw_others(self._reader, ids, words, chosen, generator)
-        if self._swapper is not None:
-            swaps = self._swapper.swap(ids, [word[:2] for word in chosen], generator)
-            return [Edit(*swap, in_loss=True) for swap in swaps]
         return self._edits(ids, chosen)
+
+    def _swap(
+        self, swapper: WordSwapper, ids: list[int], words: list[Occurrence], key: list[int], epoch: int
+    ) -> list[Edit]:
+        if not words:
+            return []
+        # A text is swapped as a whole or not at all, for halves would contradict each other.
+        generator = text_generator(key, self.config.seed, epoch, self.name)
+        if generator.random() >= self.config.probability:
+            return []
+        swaps = swapper.swap(ids, [word[:2] for word in words], generator.getrandbits(64))
+        return [Edit(*swap, in_loss=True) for swap in swaps]
 
     def _edits(self, ids: list[int], words: list[Occurrence]) -> list[Edit]:
         if self.config.mode in ("loss", "attention"):
@@ -136,6 +153,11 @@ def _augmented_parts(texts: Sequence[Text]) -> list[tuple[int, int, list[int]]]:
         for start, stop, augmented in text.segments
         if augmented
     ]
+
+
+def _opening(texts: Sequence[Text], place: int) -> list[int]:
+    """Return the prompt that an answer goes on with, so that both are swapped alike; nothing for a whole text."""
+    return [] if texts[place].opens else next(text.ids for text in reversed(texts[:place]) if text.opens)
 
 
 def _moved(edit: Edit, by: int) -> Edit:

@@ -34,8 +34,8 @@ class BiasMaskCollator(ProvenanceCollator):
         lexicon (`str`, `Path`, `Lexicon`, an iterable of them, or a callable, *optional*, defaults to `"gender"`):
             The sensitive words, see [`~mitigate.lexicons.load_lexicon`]; or a finder of them, see [`MaskConfig`].
         mode (`str`, *optional*, defaults to `"placeholder"`):
-            What becomes of a sensitive word: `"placeholder"`, `"kind"`, `"swap"`, `"loss"` or `"attention"`, see
-            [`MaskConfig`].
+            What becomes of a sensitive word: `"placeholder"`, `"kind"`, `"swap"`, `"random"`, `"loss"` or
+            `"attention"`, see [`MaskConfig`].
         probability (`float`, *optional*, defaults to 1.0):
             Probability in (0, 1] with which each occurrence is masked, drawn anew each epoch.
         random_words (`bool`, *optional*, defaults to `False`):

@@ -17,6 +17,12 @@ Role = Literal["determiner", "other"]
 # Gives the role of every `her` and `his` of a text, by the place of its first character.
 RoleFinder = Callable[[str], dict[int, Role]]
 
+# What takes the place of a pronoun of the other sex, by its role.
+COUNTERPARTS: dict[str, dict[str, str]] = {
+    "her": {"determiner": "his", "other": "him"},
+    "his": {"determiner": "her", "other": "hers"},
+}
+
 _PRONOUN = re.compile(r"(?<![^\W_])(?:her|his)(?![^\W_])", re.IGNORECASE)
 # The two words before a pronoun, with nothing but spaces between.
 _BEFORE = re.compile(r"(?:([^\W_]+)\s+)?([^\W_]+)\s+$")

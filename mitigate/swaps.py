@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
 from mitigate.entries import WORD, Entry, read_entries
 from mitigate.lexicons import Lexicon
+from mitigate.pronoun_roles import COUNTERPARTS, roles_by_rule
 from mitigate.recent import Recent
 from mitigate.token_spans import TokenReader
 from mitigate.token_texts import normalizer_of
@@ -44,31 +45,36 @@ class Swap(NamedTuple):
 
 class WordSwapper:
     """
-    Replaces sensitive words by random other ones of the same kind and form.
+    Replaces sensitive words by others of the same kind and form.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
             The tokenizer of the rows.
         lexicon (`Lexicon`):
             The words, and what can take the place of each.
+        invert (`bool`, *optional*, defaults to `True`):
+            Whether a word is replaced by one that tells of other people, where the lexicon says so; else by any of its
+            alternatives or itself, all as likely.
 
     Raises:
         ValueError: If the tokenizer is of a kind that cannot be read.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon, *, invert: bool = True) -> None:
         self._tokenizer = tokenizer
         self._lexicon = lexicon
+        self._invert = invert
+        self._has_roles = COUNTERPARTS.keys() <= set(lexicon.words) and lexicon.alternatives("her") == ("his",)
         self._reader = TokenReader(tokenizer)
         # By first word; those that start with something else are tried everywhere, under "".
         self._entries: dict[str, list[tuple[int, Entry]]] = {}
         for rank, entry in enumerate(read_entries(lexicon, normalizer_of(tokenizer))):
             first = entry.words[0] if entry.starts_with_word else ""
             self._entries.setdefault(first, []).append((rank, entry))
-        self._alternatives: dict[str, tuple[str, ...]] = {}
+        self._choices: dict[str, tuple[str, ...]] = {}
         self._written: Recent[str, tuple[int, ...] | None] = Recent(_REMEMBERED)
 
-    def swap(self, ids: Sequence[int], spans: Sequence[tuple[int, int]], generator: random.Random) -> list[Swap]:
+    def swap(self, ids: Sequence[int], spans: Sequence[tuple[int, int]], draw: int) -> list[Swap]:
         """
         Choose other words.
 
@@ -77,14 +83,15 @@ class WordSwapper:
                 Token ids of a text.
             spans (`Sequence[tuple[int, int]]`):
                 Spans `[start, stop)` of tokens that hold sensitive words, ascending and disjoint.
-            generator (`random.Random`):
-                What draws the words.
+            draw (`int`):
+                Random number of the text: with the same, the same word always becomes the same other one.
 
         Returns:
             `list[Swap]`: What to put in the place of the spans. A span of which no word has another that the
             tokenizer can write is not in it.
         """
         text, starts, stops = self._reader.read(ids)
+        roles = roles_by_rule(text) if self._has_roles and spans else {}
         swaps = []
         for start, stop in spans:
             # Tokens that share a character can only be written together.
@@ -92,17 +99,21 @@ class WordSwapper:
                 start -= 1
             while stop < len(ids) and starts[stop] < stops[stop - 1]:
                 stop += 1
-            written = self._rewrite(text, starts[start], stops[stop - 1], generator)
+            written = self._rewrite(text, starts[start], stops[stop - 1], roles, draw)
             if written is not None:
                 swaps.append(Swap(start, stop, written))
         return swaps
 
-    def _rewrite(self, text: str, start: int, stop: int, generator: random.Random) -> tuple[int, ...] | None:
+    def _rewrite(
+        self, text: str, start: int, stop: int, roles: Mapping[int, str], draw: int
+    ) -> tuple[int, ...] | None:
         """Return the tokens of a span of characters with other words in it; `None` if all of them stay."""
         span, written = text[start:stop], None
         normalize = normalizer_of(self._tokenizer)
         for first, after, name in reversed(self._words(text, start, stop)):
-            for other in self._others(name, generator):
+            for other in self._others(name, roles.get(first, ""), draw):
+                if other == name:
+                    break
                 cased = normalize(in_case_of(text[first:after], name, other))
                 candidate = span[: first - start] + cased + span[after - start :]
                 ids = None if cased == text[first:after] else self._written.get(candidate, self._write)
@@ -133,14 +144,15 @@ class WordSwapper:
                 words.append((first, begin, entry.name))
         return words
 
-    def _others(self, name: str, generator: random.Random) -> Iterator[str]:
+    def _others(self, name: str, role: str, draw: int) -> Iterator[str]:
         """Give what can take the place of an entry, from a random one on."""
-        if name not in self._alternatives:
-            self._alternatives[name] = self._lexicon.alternatives(name)
-        others = self._alternatives[name]
-        first = generator.randrange(len(others)) if others else 0
-        yield from others[first:]
-        yield from others[:first]
+        if name not in self._choices:
+            words = self._lexicon
+            self._choices[name] = words.counterparts(name) if self._invert else (name, *words.alternatives(name))
+        choices = self._choices[name]
+        first = random.Random(f"{draw} {name}").randrange(len(choices)) if choices else 0
+        for other in (*choices[first:], *choices[:first]):
+            yield other if other == name else COUNTERPARTS.get(name, {}).get(role, other)
 
     def _write(self, text: str) -> tuple[int, ...] | None:
         """Return tokens that stand for exactly this text, or at least but for spaces around punctuation."""

@@ -11,12 +11,10 @@ from typing import NamedTuple
 
 from mitigate.entries import WORD, Entry, read_entries
 from mitigate.lexicons import Lexicon, load_lexicon
-from mitigate.pronoun_roles import RoleFinder, roles_by_rule
+from mitigate.pronoun_roles import COUNTERPARTS, RoleFinder, roles_by_rule
 from mitigate.swaps import in_case_of
 from mitigate.word_hashes import fold
 
-# What stands in the place of a pronoun, by its role: (women's word, men's word).
-_ROLES = {"her": {"determiner": "his", "other": "him"}, "his": {"determiner": "her", "other": "hers"}}
 _ARTICLE = re.compile(r"(?<![^\W_])an?(?=[\s\"“‘(]+$)", re.IGNORECASE)
 _BACK = 10  # characters before a word in which its article is
 # Written with a vowel, spoken with the consonant of *you* or *one*: a Ukrainian, a European.
@@ -132,7 +130,7 @@ class TwinWords:
             elif group != others.group:
                 other = word
             else:
-                other = others.choose(word, _ROLES.get(name, {}).get(places.get(start, "")))
+                other = others.choose(word, COUNTERPARTS.get(name, {}).get(places.get(start, "")))
             pieces += [_follow(text[end:start], word, other), other]
             end = stop
             words.append(word)

@@ -242,6 +242,16 @@ class TestOwnLexicon:
         assert lexicon.alternatives("doctor") == ("nurse",)
         assert lexicon.alternatives("ward") == ("doctor", "clinic")
 
+    def test_counterparts_tell_of_other_people(self):
+        people = {"f": ("Ann", "Aiko", "Fatima"), "m": ("Bob", "Kenji"), "Japan": ("Aiko", "Kenji")}
+        members = tuple(Members(name, words) for name, words in people.items())
+        lexicon = Lexicon("names", ("Ann", "Aiko", "Fatima", "Bob", "Kenji", "Kim"), members=members)
+        assert lexicon.counterparts("Aiko") == ("Kenji",)
+        assert lexicon.counterparts("Kenji") == ("Aiko",)
+        assert lexicon.counterparts("Ann") == ("Bob", "Kim")
+        assert lexicon.counterparts("Kim") == lexicon.alternatives("Kim")
+        assert Lexicon("f", ("Ann", "Eve"), members=(Members("f", ("Ann", "Eve")),)).counterparts("Ann") == ()
+
     def test_members_tell_of_whom_an_entry_tells(self):
         members = (Members("female", ("Mary", "Fatima")), Members("Arab", ("Fatima", "Ali")))
         lexicon = Lexicon("names", ("Fatima", "Mary", "Ali", "Kim"), members=members)

@@ -286,7 +286,13 @@ class TestRefusals:
             ({"probability": 0}, r"`probability` of masking must lie in \(0, 1\], got 0"),
             ({"probability": 1.5}, r"`probability` of masking must lie in \(0, 1\], got 1.5"),
             ({"mode": "swap", "random_words": True}, "`random_words=True` does not go with `mode='swap'`"),
-            ({"mode": "swap", "lexicon": ["women"]}, "`mode='swap'` would change nothing: lexicon 'words'"),
+            ({"mode": "swap", "lexicon": ["women"]}, "`mode='swap'` would change no word of the kind 'words': lex"),
+            ({"mode": "swap", "lexicon": "gender-es"}, "kind 'gender': .* as in Arabic, Spanish and Portuguese, "),
+            (
+                {"mode": "random", "lexicon": ["gender-ar", "nationality-ar"]},
+                r"`mode='random'` would change no word of the kind 'gender': lexicon 'gender-ar\+nation",
+            ),
+            ({"mode": "random", "random_words": True}, "`random_words=True` does not go with `mode='random'`"),
             ({"mode": "swap", "lexicon": lambda text: []}, "`mode='swap'` needs a lexicon"),
             (
                 {"mode": "loss", "mask_token": "<mask>"},

@@ -8,9 +8,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import DataCollatorForSeq2Seq, PreTrainedTokenizerFast
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from mitigate import BiasMaskCollator
-from mitigate.lexicons import Group, Lexicon
+from mitigate.lexicons import Group, Lexicon, Members, load_lexicon
 from mitigate.swaps import in_case_of
 from tests import tiny_tokenizers
 
@@ -125,6 +126,68 @@ class TestSwap:
         assert set(drawn) == {HE, WOMAN, LADY}
         assert min(drawn.values()) > 60
 
+    def test_the_same_word_always_becomes_the_same_other_one_of_a_text(self, tokenizer):
+        lexicon = Lexicon("all", ("she", "he", "woman", "lady"))
+        collate = BiasMaskCollator(tokenizer, lexicon, mode="swap")
+        for i in range(20):
+            ids = collate_one(collate, [SHE, HE, SHE, SITS, HE, SHE, *[SITS] * i])["input_ids"][0].tolist()
+            assert ids[0] == ids[2] == ids[5] != SHE and ids[1] == ids[4] != HE
+
+    def test_a_text_is_swapped_as_a_whole_or_not_at_all(self, tokenizer):
+        collate = BiasMaskCollator(tokenizer, LEXICON, mode="swap", probability=0.5)
+        ids = [SHE, SITS, HE, SHE, HE]
+        drawn = Counter()
+        for epoch in range(200):
+            collate.epoch = epoch
+            drawn.update([tuple(collate_one(collate, ids)["input_ids"][0].tolist())])
+        assert set(drawn) == {tuple(ids), (HE, SITS, SHE, HE, SHE)}
+        assert 70 < drawn[tuple(ids)] < 130
+
+    def test_a_prompt_and_its_answers_are_swapped_alike(self, tokenizer):
+        lexicon = Lexicon("all", ("she", "he", "woman", "lady"))
+        collator = DataCollatorForPreference(PAD)
+        collate = BiasMaskCollator(tokenizer, lexicon, mode="swap", probability=0.5, collator=collator)
+        row = {"prompt_ids": [SHE, SITS], "chosen_ids": [SHE, EOS], "rejected_ids": [SITS, SHE], "augmented": True}
+        drawn = set()
+        for epoch in range(40):
+            collate.epoch = epoch
+            chosen, rejected = collate([row])["input_ids"].tolist()
+            assert chosen == [chosen[0], SITS, chosen[0], EOS] and rejected == [chosen[0], SITS, SITS, chosen[0]]
+            drawn.add(chosen[0])
+        assert drawn == {SHE, HE, WOMAN, LADY}
+
+    def test_a_word_becomes_one_that_tells_of_other_people(self, tokenizer):
+        members = (Members("female", ("she", "woman", "lady")), Members("male", ("he",)))
+        lexicon = Lexicon("all", ("she", "he", "woman", "lady"), members=members)
+        collate = BiasMaskCollator(tokenizer, lexicon, mode="swap")
+        texts = [collate_one(collate, [SHE, HE, *[SITS] * i])["input_ids"][0, :2].tolist() for i in range(40)]
+        assert {tuple(text) for text in texts} == {(HE, SHE), (HE, WOMAN), (HE, LADY)}
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("She sold her car and saw her.", "He sold his car and saw him."),
+            ("He sold his car; the book is his.", "She sold her car; the book is hers."),
+            ("HER car, Her", "HIS car, Him"),
+        ],
+    )
+    @pytest.mark.parametrize("build", [tiny_tokenizers.byte_level_bpe, tiny_tokenizers.metaspace_bpe])
+    def test_her_and_his_are_swapped_by_their_role(self, build, text, expected):
+        tokenizer = build()
+        batch = collate_one(BiasMaskCollator(tokenizer, "gender", mode="swap"), tokenizer(text).input_ids)
+        assert tokenizer.decode(batch["input_ids"][0]).strip() == expected
+
+    def test_names_keep_their_origin_and_change_sex(self):
+        tokenizer = tiny_tokenizers.byte_level_bpe()
+        names = load_lexicon("names")
+        collate = BiasMaskCollator(tokenizer, ["gender", "names"], mode="swap")
+        for name in ("Keiko", "Fatima", "Mary", "Ahmed"):
+            ids = tokenizer(f"So {name} and she, {name}!").input_ids
+            words = re.findall(r"\w+", tokenizer.decode(collate_one(collate, ids)["input_ids"][0]))
+            assert words[1] == words[4] and words[3] == "he"
+            sex, *origin = names.people(name)
+            assert names.people(words[1]) == ("male" if sex == "female" else "female", *origin)
+
     def test_a_word_without_other_words_stays(self, tokenizer):
         collate = BiasMaskCollator(tokenizer, LEXICON, mode="swap")
         assert collate_one(collate, [WOMAN, SITS])["labels"][0].tolist() == [WOMAN, SITS]
@@ -135,6 +198,15 @@ class TestSwap:
         collate = BiasMaskCollator(tokenizer, lexicon, mode="swap")
         drawn = {collate_one(collate, [SHE, *[SITS] * i])["input_ids"][0, 0].item() for i in range(20)}
         assert drawn == {LADY}
+
+    def test_random_ones_are_as_likely_as_the_word_itself(self, tokenizer):
+        lexicon = Lexicon("all", ("she", "he", "woman"))
+        collate = BiasMaskCollator(tokenizer, lexicon, mode="random")
+        texts = [collate_one(collate, [SHE, SITS, SHE, *[SITS] * i])["input_ids"][0].tolist() for i in range(300)]
+        drawn = Counter(text[0] for text in texts)
+        assert set(drawn) == {SHE, HE, WOMAN}
+        assert min(drawn.values()) > 70
+        assert all(text[0] == text[2] for text in texts)
 
     def test_lengths_change_in_step(self):
         tokenizer = tiny_tokenizers.byte_level_bpe()

@@ -165,6 +165,34 @@ class Lexicon:
         """
         return tuple(word for word in self._own_group(entry).words if word != entry)
 
+    def counterparts(self, entry: str) -> tuple[str, ...]:
+        """
+        Return those alternatives that tell of other people than an entry does.
+
+        Args:
+            entry (`str`):
+                An entry, as it is written in `words`.
+
+        Returns:
+            `tuple[str, ...]`: All alternatives, if the list does not tell of whom the entry tells. Else those that do
+            not tell of the first of its groups of people, and are as near as can be in the others: for a woman's name
+            from Japan, names of men from Japan.
+
+        Raises:
+            ValueError: If the lexicon has no such entry.
+        """
+        others = self.alternatives(entry)
+        if entry not in self._people_of:
+            return others
+        first, *rest = self._people_of[entry]
+        people = {other: self._people_of.get(other, ("",)) for other in others}
+        far = {
+            other: len({*rest}.symmetric_difference(people[other][1:]))
+            for other in others
+            if people[other][0] != first
+        }
+        return tuple(other for other, distance in far.items() if distance == min(far.values()))
+
     def people(self, entry: str) -> tuple[str, ...]:
         """
         Return the groups of people that an entry tells of.
@@ -180,7 +208,7 @@ class Lexicon:
             ValueError: If the lexicon has no such entry.
         """
         self._own_group(entry)
-        return tuple(each.people for each in self.members if entry in each.words)
+        return self._people_of.get(entry, ())
 
     def words_of(self, *people: str) -> tuple[str, ...]:
         """
@@ -204,6 +232,14 @@ class Lexicon:
                 )
         named = [{word for each in self.members if each.people == group for word in each.words} for group in people]
         return tuple(word for word in self.words if all(word in those for those in named))
+
+    @cached_property
+    def _people_of(self) -> dict[str, tuple[str, ...]]:
+        people: dict[str, tuple[str, ...]] = {}
+        for each in self.members:
+            for word in each.words:
+                people[word] = tuple(dict.fromkeys((*people.get(word, ()), each.people)))
+        return people
 
     @cached_property
     def _group_of(self) -> dict[str, Group]:
