@@ -40,9 +40,13 @@ class GroupMisalignment:
         association (`Interval` or `None`):
             Cramér's V of group and label, augmented minus real, in [-1, 1].
         chance (`float`):
-            Mean pooled distance of two samples of these sizes from one population.
+            Mean pooled distance after the rows were dealt to the sides at random.
+        p (`float`):
+            p value of this permutation test: the share of 1,000 deals that are as far apart.
         within_chance (`float` or `None`):
-            Likewise of the distance within labels.
+            As `chance`, of the distance within labels, the rows being dealt within their label.
+        within_p (`float` or `None`):
+            As `p`, of the distance within labels.
     """
 
     groups: tuple[str, ...]
@@ -53,7 +57,9 @@ class GroupMisalignment:
     within_label: Interval | None
     association: Interval | None
     chance: float
+    p: float
     within_chance: float | None
+    within_p: float | None
 
 
 def total_variation(real: Floats, augmented: Floats) -> float:
@@ -128,8 +134,8 @@ def group_misalignment(
     """
     Compare the groups of two sides, with percentile bootstrap intervals over rows.
 
-    A distance of noisy shares is never 0, so an interval of one lies above 0 even where nothing differs: compare it
-    with `chance`.
+    A distance of noisy shares is never 0, so an interval of one lies above 0 even where nothing differs, and with many
+    labels or groups above `chance` as well: whether anything differs is for `p` to tell.
 
     Args:
         real (`Sequence[str]` of length `n`):
@@ -160,31 +166,44 @@ def group_misalignment(
     rng = np.random.default_rng(seed)
     draws = [_resample(table, int(table.sum()), rng) for table in tables]
     totals = [table.sum(axis=1) for table in tables]
-    null = [_resample(totals[0] + totals[1], int(total.sum()), rng) for total in totals]
+    pooled = _interval(_pooled, tables, draws)
+    chances = _chances([table.sum(axis=1, keepdims=True) for table in tables], rng)
+    within = _interval(within_label, tables, draws) if labels else None
+    within_chances = _chances(tables, rng) if labels else None
     return GroupMisalignment(
         groups=tuple(names),
         real=tuple((totals[0] / totals[0].sum()).tolist()),
         augmented=tuple((totals[1] / totals[1].sum()).tolist()),
         unknown=(float(np.mean(sides[0] == UNKNOWN)), float(np.mean(sides[1] == UNKNOWN))),
-        pooled=_interval(_pooled, tables, draws),
-        within_label=_interval(within_label, tables, draws) if labels else None,
+        pooled=pooled,
+        within_label=within,
         association=_interval(_association, tables, draws) if labels else None,
-        chance=float(np.mean([total_variation(a, b) for a, b in zip(*null, strict=True)])),
-        within_chance=_within_chance(tables, rng) if labels else None,
+        chance=float(chances.mean()),
+        p=_p(pooled, chances),
+        within_chance=float(within_chances.mean()) if within_chances is not None else None,
+        within_p=_p(within, within_chances) if within and within_chances is not None else None,
     )
 
 
-def _within_chance(tables: list[Floats], rng: np.random.Generator) -> float:
-    """Mean distance within labels, were the groups of each label drawn from both sides together."""
+def _p(distance: Interval, chances: Floats) -> float:
+    if math.isnan(distance.estimate):
+        return math.nan
+    # Rounding can put a tie on either side.
+    return float((1 + np.count_nonzero(chances >= distance.estimate - 1e-12)) / (1 + len(chances)))
+
+
+def _chances(tables: list[Floats], rng: np.random.Generator) -> Floats:
+    """Distances within labels after the rows of each label were dealt to the sides at random."""
     shared = (tables[0].sum(axis=0) > 0) & (tables[1].sum(axis=0) > 0)
     if not shared.any():
-        return math.nan
-    both = (tables[0] + tables[1])[:, shared].T
-    shares = both / both.sum(axis=1, keepdims=True)
-    sizes = [table[:, shared].sum(axis=0).astype(np.int64) for table in tables]
-    draws = [rng.multinomial(size, shares, size=(RESAMPLES, len(shares))) / size[:, None] for size in sizes]
-    distances = np.abs(draws[1] - draws[0]).sum(axis=2).mean(axis=0) / 2
-    return float(distances @ sizes[0] / sizes[0].sum())
+        return np.array([math.nan])
+    distances = np.zeros(RESAMPLES)
+    sizes = [table[:, shared].sum(axis=0) for table in tables]
+    for both, real, augmented in zip((tables[0] + tables[1])[:, shared].T.astype(np.int64), *sizes, strict=True):
+        dealt = rng.multivariate_hypergeometric(both, int(real), size=RESAMPLES, method="marginals")
+        apart = np.abs(dealt / real - (both - dealt) / augmented).sum(axis=1) / 2
+        distances += apart * real / sizes[0].sum()
+    return distances
 
 
 def _pooled(real: Floats, augmented: Floats) -> float:

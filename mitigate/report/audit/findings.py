@@ -10,6 +10,7 @@ from typing import Literal
 from mitigate.analysis import ALPHA
 from mitigate.intervals import Interval
 from mitigate.misalignment import Audit, GroupMisalignment
+from mitigate.misalignment.distributions import Distances
 from mitigate.report.numbers import PERCENT_LEVEL, bounds, number, p_sentence
 
 # Of scales from 0 to 1. About what Cohen (1988) calls small: a correlation of 0.1, or means 0.2 standard deviations
@@ -23,9 +24,9 @@ READING = (
     "without it, and measure."
 )
 METHOD = (
-    f"“Apart” means at least {THRESHOLD:g} on a scale from 0 to 1 and more than chance: the {PERCENT_LEVEL} interval "
-    f"lies above what chance gives, and for distributions the permutation test has p ≤ {ALPHA:g} too. “Alike” means "
-    f"that the whole interval lies below {THRESHOLD:g}. All else is “open”. The threshold is a convention of ours."
+    f"“Apart” means at least {THRESHOLD:g} on a scale from 0 to 1 and more than chance: p ≤ {ALPHA:g} where p is "
+    f"given, and the {PERCENT_LEVEL} interval above 0 for values, association and M. “Alike” means that the whole "
+    f"interval lies below {THRESHOLD:g}. All else is “open”. The threshold is a convention of ours."
 )
 _ADVICE = {
     "values": "This speaks for the token-based mitigation (BiasTagTokenizer): a tag lets the model take such answers "
@@ -73,21 +74,21 @@ def findings(audit: Audit) -> tuple[Finding, ...]:
     return _values(audit), _groups(audit), _distributions(audit)
 
 
-def grade(distance: Interval, chance: float = 0.0) -> Grade:
+def grade(distance: Interval, *, detected: bool) -> Grade:
     """
     Grade a distance on a scale from 0 to 1.
 
     Args:
         distance (`Interval`):
             The distance.
-        chance (`float`, *optional*, defaults to 0):
-            The distance that chance gives.
+        detected (`bool`):
+            Whether it is more than chance.
 
     Returns:
-        `str`: `"apart"` if it is at least 0.1 and its interval lies above chance, `"alike"` if the interval lies below
-        0.1, else `"open"`.
+        `str`: `"apart"` if it is at least 0.1 and more than chance, `"alike"` if the interval lies below 0.1, else
+        `"open"`.
     """
-    if distance.estimate >= THRESHOLD and distance.low > chance:
+    if distance.estimate >= THRESHOLD and detected:
         return "apart"
     return "alike" if distance.high < THRESHOLD else "open"
 
@@ -103,7 +104,7 @@ def _overall(grades: Sequence[Grade]) -> Grade:
 def _values(audit: Audit) -> Finding:
     if not audit.values:
         return Finding("values", "not measured", "Values were not measured.", "")
-    grades = [grade(value.excess) for value in audit.values]
+    grades = [grade(value.excess, detected=value.excess.low > 0) for value in audit.values]
     farthest = max(audit.values, key=lambda value: value.excess.estimate)
     overall, cultures = _overall(grades), f"{len(grades)} culture{'s' * (len(grades) > 1)}"
     opening = {
@@ -130,9 +131,10 @@ def _groups(audit: Audit) -> Finding:
         "alike": "Group data are alike",
         "open": "Whether group data are apart is open",
     }[overall]
-    parts = [f"total variation of the shares {_with_bounds(groups.pooled)} (chance {number(groups.chance, 3)})"]
-    if groups.within_label is not None and groups.within_chance is not None:
-        parts.append(f"within labels {_with_bounds(groups.within_label)} (chance {number(groups.within_chance, 3)})")
+    parts = [f"total variation of the shares {_with_bounds(groups.pooled)} ({_chance(groups.chance, groups.p)})"]
+    if groups.within_label and groups.within_chance is not None and groups.within_p is not None:
+        chance = _chance(groups.within_chance, groups.within_p)
+        parts.append(f"within labels {_with_bounds(groups.within_label)} ({chance})")
     if groups.association is not None:
         change, direction = _size(groups.association), "weaker" if groups.association.estimate < 0 else "stronger"
         parts.append(f"association of group and label (Cramér's V) {direction} by {_with_bounds(change)}")
@@ -140,11 +142,11 @@ def _groups(audit: Audit) -> Finding:
 
 
 def _group_grades(groups: GroupMisalignment) -> list[Grade]:
-    grades = [grade(groups.pooled, groups.chance)]
-    if groups.within_label is not None and not math.isnan(groups.within_label.estimate):
-        grades.append(grade(groups.within_label, groups.within_chance or 0.0))
-    if groups.association is not None:
-        grades.append(grade(_size(groups.association)))
+    grades = [grade(groups.pooled, detected=groups.p <= ALPHA)]
+    if groups.within_label and groups.within_p is not None and not math.isnan(groups.within_p):
+        grades.append(grade(groups.within_label, detected=groups.within_p <= ALPHA))
+    if groups.association:
+        grades.append(grade(_size(groups.association), detected=groups.association.excludes_zero))
     return grades
 
 
@@ -160,12 +162,10 @@ def _distributions(audit: Audit) -> Finding:
     # Labels can be mixed otherwise without any text being different, so where there are labels they decide.
     distances, where = (within, "within labels") if within else (measured.pooled, "over all rows")
     told = distances.separability
-    overall = grade(told)
+    overall = _distribution_grade(distances)
     if math.isnan(told.estimate):
         opening = "Whether distributions are apart is open: too few different rows to train a classifier"
         return _finding("distributions", "open", f"{opening}; {_mmd(distances.p)} {where}.")
-    if overall == "apart" and distances.p > ALPHA:
-        overall = "open"
     opening = {
         "apart": "Distributions are apart",
         "alike": "Distributions are alike",
@@ -176,9 +176,18 @@ def _distributions(audit: Audit) -> Finding:
         f"{_with_bounds(told)} (AUC {number(distances.auc.estimate, 3)}; 0 is chance, 1 without a mistake); "
         f"{_mmd(distances.p)}."
     )
-    if within and grade(measured.pooled.separability) == "apart" != overall:
+    if within and _distribution_grade(measured.pooled) == "apart" != overall:
         sentence += " Over all rows they are apart, so the labels are mixed otherwise: stratify the mix by label."
     return _finding("distributions", overall, sentence)
+
+
+def _distribution_grade(distances: Distances) -> Grade:
+    told = distances.separability
+    return grade(told, detected=told.low > 0 and distances.p <= ALPHA)
+
+
+def _chance(chance: float, p: float) -> str:
+    return f"chance {number(chance, 3)}, {p_sentence(p)}"
 
 
 def _mmd(p: float) -> str:

@@ -76,16 +76,21 @@ def _shares(groups: GroupMisalignment) -> Table:
 
 def _group_distances(groups: GroupMisalignment) -> Table:
     measures = (
-        ("total variation of shares", groups.pooled, groups.chance),
-        ("the same within labels", groups.within_label, groups.within_chance),
-        ("Cramér's V of group and label, augmented − real", groups.association, None),
+        ("total variation of shares", groups.pooled, groups.chance, groups.p),
+        ("the same within labels", groups.within_label, groups.within_chance, groups.within_p),
+        ("Cramér's V of group and label, augmented − real", groups.association, None, None),
     )
     rows = tuple(
-        (name, _with_bounds(interval, 3), ABSENT if chance is None else number(chance, 3))
-        for name, interval, chance in measures
+        (
+            name,
+            _with_bounds(interval, 3),
+            ABSENT if chance is None else number(chance, 3),
+            ABSENT if p is None else p_value(p),
+        )
+        for name, interval, chance, p in measures
         if interval is not None
     )
-    return Table("Groups: distances", ("measure", f"value [{PERCENT_LEVEL}]", "by chance"), rows)
+    return Table("Groups: distances", ("measure", f"value [{PERCENT_LEVEL}]", "by chance", "p"), rows)
 
 
 def _distances(measured: DistributionMisalignment) -> Table:
