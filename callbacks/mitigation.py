@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Literal
 
@@ -134,7 +135,8 @@ class MitigationCallback(TrainerCallback):
             )
         self._steps = []
         if self.mask is not None:
-            self._steps.append(self._mask(tokenizer, self.mask))
+            seed = args.seed if self.mask.seed is None else self.mask.seed
+            self._steps.append(self._mask(tokenizer, replace(self.mask, seed=seed)))
         if self.token:
             self._steps.append(self._tag(tokenizer, args.seed))
         model: PreTrainedModel = kwargs["model"]

@@ -50,9 +50,9 @@ class MaskConfig:
         mask_token (`str` or `Mapping[str, str]`, *optional*):
             The placeholder, a token; by default the tokenizer's own `mask_token`. With `mode="kind"`, the token of
             each kind; those not named are `<|kind|>`.
-        seed (`int`, *optional*, defaults to 0):
-            Seed of all that is drawn. The draws depend on the seed, the epoch and the text alone, so any number of
-            data loader workers masks the same.
+        seed (`int`, *optional*, defaults to that of the trainer):
+            Seed of all that is drawn: by default `args.seed` of the trainer in the callback, and 0 elsewhere. The draws
+            depend on the seed, the epoch and the text alone, so any number of data loader workers masks the same.
 
     Raises:
         ValueError: If a lexicon is unknown or empty; if a value is out of range; or if two do not go together.
@@ -76,7 +76,7 @@ class MaskConfig:
     probability: float = 1.0
     random_words: bool = False
     mask_token: str | Mapping[str, str] | None = None
-    seed: int = 0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(MaskMode):

@@ -45,6 +45,7 @@ class MaskSensitiveWords:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: MaskConfig) -> None:
         self.config = config
+        self._seed = config.seed or 0
         self._token_ids = mask_token_ids(tokenizer, config)
         self.placeholder_ids = list(self._token_ids.values())
         words, finder = config.words, config.finder
@@ -107,7 +108,7 @@ class MaskSensitiveWords:
             return []
         if not self._draws:
             return self._edits(ids, words)
-        generator = text_generator(ids, self.config.seed, epoch, self.name)
+        generator = text_generator(ids, self._seed, epoch, self.name)
         chosen = [word for word in words if generator.random() < self.config.probability]
         if self._reader is not None:
             chosen = _draw_others(self._reader, ids, words, chosen, generator)
@@ -119,7 +120,7 @@ class MaskSensitiveWords:
         if not words:
             return []
         # A text is swapped as a whole or not at all, for halves would contradict each other.
-        generator = text_generator(key, self.config.seed, epoch, self.name)
+        generator = text_generator(key, self._seed, epoch, self.name)
         if generator.random() >= self.config.probability:
             return []
         swaps = swapper.swap(ids, [word[:2] for word in words], generator.getrandbits(64))

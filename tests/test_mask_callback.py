@@ -78,6 +78,19 @@ def test_masks_are_drawn_anew_each_epoch(model, tokenizer):
     assert len(set(seen)) > 2
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [((None, 1), (None, 1), True), ((None, 1), (None, 2), False), ((5, 1), (5, 2), True), ((0, 1), (0, 2), True)],
+)
+def test_the_seed_is_that_of_the_trainer_unless_one_is_given(model, tokenizer, first, second, same):
+    drawn = []
+    for seed, of_trainer in (first, second):
+        text = " ".join([TEXT] * 8)
+        rows = train(model, tokenizer, MaskConfig(LEXICON, probability=0.5, seed=seed), text, seed=of_trainer)
+        drawn.append(rows[0][0])
+    assert (drawn[0] == drawn[1]) == same
+
+
 def test_the_control_masks_other_words(model, tokenizer):
     ((ids, *_),) = train(model, tokenizer, MaskConfig(LEXICON, random_words=True))
     words = tokenizer.decode(ids).split()
