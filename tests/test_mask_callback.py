@@ -78,6 +78,18 @@ def test_masks_are_drawn_anew_each_epoch(model, tokenizer):
     assert len(set(seen)) > 2
 
 
+@pytest.mark.parametrize("mode", ["placeholder", "swap"])
+def test_any_number_of_workers_masks_the_same_in_a_trainer(model, tokenizer, mode):
+    seen = []
+    for workers, persistent in ((0, False), (1, False), (2, False), (2, True)):
+        config = MaskConfig(LEXICON, mode=mode, probability=0.5)
+        loading = {"dataloader_num_workers": workers, "dataloader_persistent_workers": persistent}
+        rows = train(model, tokenizer, config, max_steps=-1, num_train_epochs=8, **loading)
+        seen.append([ids for ids, *_ in rows])
+    assert seen[0] == seen[1] == seen[2] == seen[3]
+    assert len({tuple(ids) for ids in seen[0]}) > 1 and len(seen[0]) == 8
+
+
 @pytest.mark.parametrize(
     ("first", "second", "same"),
     [((None, 1), (None, 1), True), ((None, 1), (None, 2), False), ((5, 1), (5, 2), True), ((0, 1), (0, 2), True)],

@@ -130,22 +130,43 @@ class TestProbability:
         assert self.draw(tokenizer) != self.draw(tokenizer, epoch=1)
         assert self.draw(tokenizer) != self.draw(tokenizer, seed=1)
 
-    @pytest.mark.parametrize("options", [{"probability": 0.5}, {"random_words": True}, {"mode": "swap"}])
-    def test_any_number_of_workers_draws_the_same(self, tokenizer, options):
-        texts = [[SHE, SITS, HE, *[WELL] * i, NOW, HERE, DUTCH] for i in range(12)]
-        lexicon = Lexicon("all", ("she", "he", "woman", "lady", "Dutch"))
-        seen = [
-            [batch["input_ids"].tolist() for batch in self.load(tokenizer, lexicon, texts, workers, options)]
-            for workers in (0, 1, 2)
-        ]
-        assert seen[0] == seen[1] == seen[2]
-        assert seen[0] != [[text] for text in texts]
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"probability": 0.5},
+            {"random_words": True},
+            {"mode": "swap"},
+            {"mode": "swap", "probability": 0.5},
+            {"mode": "random"},
+        ],
+    )
+    def test_any_number_of_workers_draws_the_same_and_anew_each_epoch(self, tokenizer, options):
+        expected = self.epochs(tokenizer, options)
+        assert expected[0] != expected[1] != expected[2]
+        for loading in (
+            {"num_workers": 1, "multiprocessing_context": "fork"},
+            {"num_workers": 2, "multiprocessing_context": "fork"},
+            {"num_workers": 2, "multiprocessing_context": "fork", "persistent_workers": True},
+        ):
+            assert self.epochs(tokenizer, options, **loading) == expected
 
-    def load(self, tokenizer, lexicon, texts, workers, options):
+    @pytest.mark.slow
+    def test_the_epoch_reaches_workers_that_are_spawned_and_persist(self, tokenizer):
+        options = {"probability": 0.5}
+        loading = {"num_workers": 1, "multiprocessing_context": "spawn", "persistent_workers": True}
+        assert self.epochs(tokenizer, options, **loading) == self.epochs(tokenizer, options)
+
+    def epochs(self, tokenizer, options, **loading):
+        """The texts of three epochs, as they are after masking."""
+        lexicon = Lexicon("all", ("she", "he", "woman", "lady", "Dutch"))
         collate = BiasMaskCollator(tokenizer, lexicon, **options)
+        texts = [[SHE, SITS, HE, *[WELL] * i, NOW, HERE, DUTCH] for i in range(12)]
         data = [{"input_ids": ids, "augmented": True} for ids in texts]
-        context = "fork" if workers else None
-        return list(DataLoader(data, 1, collate_fn=collate, num_workers=workers, multiprocessing_context=context))
+        loader = DataLoader(data, 1, collate_fn=collate, **loading)
+        seen = []
+        for collate.epoch in range(3):
+            seen.append([batch["input_ids"].tolist() for batch in loader])
+        return seen
 
     def test_pickled_collators_draw_the_same(self, tokenizer):
         collate = BiasMaskCollator(tokenizer, LEXICON, mode="swap", probability=0.5)
