@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+EXTRA ?= dev
 ARGS ?=
 WANDB_MODE ?= offline
 export WANDB_MODE
@@ -17,7 +18,7 @@ MINOR := $(shell sed -n 's/^requires-python = ">=3\.\([0-9]*\)".*/\1/p' pyprojec
 .PHONY: help quickstart test lint types clean
 
 help: ## list the targets
-	@echo "Usage: make TARGET [PYTHON=python3] [VENV=.venv] [ARGS='more arguments']"
+	@echo "Usage: make TARGET [PYTHON=python3] [VENV=.venv] [EXTRA=dev] [ARGS='more arguments']"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s%s\n", $$1, $$2 }' Makefile
 
 quickstart: $(STAMP) ## train the small testbed with and without mitigation on this machine, and write the report
@@ -25,9 +26,11 @@ quickstart: $(STAMP) ## train the small testbed with and without mitigation on t
 	$(BIN)/accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
 		recipes/sweep.py --config recipes/quickstart.yaml $(ARGS)
 
+# The whole suite runs in as many processes as there are cores. A part of it runs in this one, for a debugger and `-s`.
+CORES := $(shell nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 test: $(STAMP) ## run the test suite
 	@echo "==> Tests"
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q $(or $(ARGS),--numprocesses $(CORES) --maxprocesses 8 --dist worksteal)
 
 lint: $(STAMP) ## check style and formatting
 	@echo "==> Style"
@@ -59,5 +62,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@rm -f $@
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRA)]'
 	@rm -f $(UNFINISHED) && touch $@

@@ -29,7 +29,13 @@ from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceSource
 from mitigate.tag_steps import NOTICE, TokenPosition, WriteTags, check_tagging
 from mitigate.tags import BiasTagTokenizer
 from mitigate.texts import read_texts
-from mitigate.vocabulary import embedding_matrix, ensure_special_token, fit_embeddings, has_plain_embeddings
+from mitigate.vocabulary import (
+    embedding_matrix,
+    embedding_rows,
+    ensure_special_token,
+    fit_embeddings,
+    has_plain_embeddings,
+)
 from mitigate.warnings import NoEffectWarning
 
 logger = logging.getLogger(__name__)
@@ -209,7 +215,7 @@ class MitigationCallback(TrainerCallback):
 def _fit_reference(trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None:
     """Let the reference model of a preference trainer read new tokens; it is loaded after the trainer's `__init__`."""
     reference = getattr(trainer, "ref_model", None)
-    if reference is None or len(tokenizer) <= embedding_matrix(reference).shape[0]:
+    if reference is None or len(tokenizer) <= embedding_rows(reference):
         return
     if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
         raise ValueError(

@@ -90,9 +90,25 @@ def embedding_matrix(model: PreTrainedModel) -> Tensor:
             The model.
 
     Returns:
-        `torch.Tensor` of shape `(rows, width)`: The parameter itself; it may have more rows than there are tokens.
+        `torch.Tensor` of shape `(rows, width)`: The parameter itself. Under ZeRO-3 it is empty here.
     """
     return cast(Tensor, model.get_input_embeddings().weight)
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """
+    Count the rows of the matrix of input embeddings.
+
+    Args:
+        model (`PreTrainedModel`):
+            The model.
+
+    Returns:
+        `int`: Its rows, also where they are split between processes; there may be more of them than tokens.
+    """
+    matrix = embedding_matrix(model)
+    # Under ZeRO-3 a parameter is empty, and its own shape is kept apart.
+    return int(getattr(matrix, "ds_shape", matrix.shape)[0])
 
 
 def has_plain_embeddings(model: PreTrainedModel) -> bool:
@@ -125,7 +141,7 @@ def fit_embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -
     Raises:
         ValueError: If it would have to grow and PEFT has wrapped it.
     """
-    if len(tokenizer) <= embedding_matrix(model).shape[0]:
+    if len(tokenizer) <= embedding_rows(model):
         return False
     if not has_plain_embeddings(model):
         raise ValueError(

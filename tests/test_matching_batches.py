@@ -68,7 +68,7 @@ def spans(matches):
     return [(match.start, match.stop) for match in matches]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(LEXICONS, st.lists(TEXTS, max_size=4))
 def test_a_batch_has_what_one_regular_expression_finds_in_each_text(lexicon, texts):
     tokenizer = TOKENIZERS["byte_level_bpe"]

@@ -30,7 +30,7 @@ def acts(mitigation):
 def _marks(cell):
     missing = cell.way == "four-bits" and importlib.util.find_spec("bitsandbytes") is None
     slow = [pytest.mark.slow] if cell.way == "compile" else []
-    return [*slow, pytest.mark.skipif(missing, reason="bitsandbytes is not installed: make test EXTRAS=ci")]
+    return [*slow, pytest.mark.skipif(missing, reason="bitsandbytes is not installed (make EXTRA=ci)")]
 
 
 class TestToken:
