@@ -26,8 +26,8 @@ class BiasMaskCollator(ProvenanceCollator):
     For a trainer of your own, or one that takes a collator; with TRL's packing, where it takes none, use the callback.
     Rows may be those of `Trainer`, or of TRL's supervised, preference (DPO, KTO) or reward trainers: in these, words
     are masked in prompts and answers alike. So are those of encoder-decoders, whose `labels` are an answer, if the
-    collator knows the model: `DataCollatorForSeq2Seq(tokenizer, model=model)`. What is masked in labels is -100, and the
-    decoder is given padding in its place.
+    collator knows the model: `DataCollatorForSeq2Seq(tokenizer, model=model)`. What is masked in labels is -100, and
+    the decoder is given padding in its place.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
