@@ -51,8 +51,9 @@ class MaskConfig:
             The placeholder, a token; by default the tokenizer's own `mask_token`. With `mode="kind"`, the token of
             each kind; those not named are `<|kind|>`.
         seed (`int`, *optional*, defaults to that of the trainer):
-            Seed of all that is drawn: by default `args.seed` of the trainer in the callback, and 0 elsewhere. The draws
-            depend on the seed, the epoch and the text alone, so any number of data loader workers masks the same.
+            Seed of all that is drawn: by default `args.seed` of the trainer in the callback, and 0 elsewhere. The
+            draws depend on the seed, the epoch and the text alone, so any number of data loader workers masks the
+            same.
 
     Raises:
         ValueError: If a lexicon is unknown or empty; if a value is out of range; or if two do not go together.
