@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 # Recipe and purpose by subcommand; a recipe is imported when it is called, as most take seconds to import.
 COMMANDS = {
+    "augment": ("mitigate.recipes.augment", "let an LLM write rows from yours, in six bias types"),
     "audit": ("mitigate.recipes.audit", "compare augmented rows with real ones before training"),
 }
 
