@@ -201,13 +201,13 @@ class TestFindings:
     def test_many_labels_are_no_reason_for_an_alarm(self):
         # Some rows for each of ten labels and four groups: the distance within labels is large by chance alone.
         rng, alarms = np.random.default_rng(0), 0
-        for _ in range(20):
+        for _ in range(12):
             labels = tuple([f"y{y}" for y in rng.integers(0, 10, 200)] for _ in range(2))
             groups = [[f"g{g}" for g in rng.integers(0, 4, 200)] for _ in range(2)]
             result = group_misalignment(*groups, labels=labels)
             assert result.within_label.estimate > 0.1
             alarms += grade(result.within_label, detected=result.within_p <= 0.05) == "apart"
-        assert alarms <= 4
+        assert alarms <= 3
 
     def test_bias(self, biased):
         values, groups, distributions = findings(biased)

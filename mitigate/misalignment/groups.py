@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2_contingency
+from scipy.stats.contingency import expected_freq
 
 from mitigate.intervals import Interval
 from mitigate.stats import LEVEL, Floats
@@ -97,7 +97,8 @@ def cramers_v(counts: Floats) -> float:
     n = counts.sum()
     if min(r, c) < 2 or n < 2:
         return 0.0
-    phi = chi2_contingency(counts, correction=False).statistic / n
+    expected = expected_freq(counts)
+    phi = float((np.square(counts - expected) / expected).sum()) / n
     phi = max(0.0, phi - (r - 1) * (c - 1) / (n - 1))
     smaller = min(k - (k - 1) ** 2 / (n - 1) for k in (r, c)) - 1
     return float(min(1.0, (phi / smaller) ** 0.5)) if smaller > 0 else 0.0
