@@ -34,6 +34,7 @@ from mitigate.report.verdict import ALPHA, verdict
 
 RESAMPLES = 999
 SIMULATIONS = 400
+REGROUPED = 20_000
 
 
 @dataclass
@@ -194,6 +195,19 @@ def power_table(effect: dict[str, list[Judgement]]) -> str:
     return markdown(headings, rows)
 
 
+def regrouped_table(groups: dict[str, list[Judgement]]) -> str:
+    """Put sweeps together at random from all seeds, to tell the false alarms of the t test to a tenth of a point."""
+    rng, rows = np.random.default_rng(0), []
+    for arm, judged in groups.items():
+        slopes = np.concatenate([j.values["slope"] for j in judged])
+        row = [arm, f"{len(slopes)}"]
+        for size in (3, 5, 10):
+            drawn = [rng.choice(slopes - slopes.mean(), size, replace=False) for _ in range(REGROUPED)]
+            row.append(f"{100 * np.mean([stats.mean_p(values) <= ALPHA for values in drawn]):.1f}%")
+        rows.append(row)
+    return markdown(["arm", "seeds in all", "sweeps of 3", "of 5", "of 10"], rows)
+
+
 def simulate(number: int, tasks: int, draws: int, spread: tuple[float, float, float]) -> list[bool]:
     """Draw crossed seeds, draws and tasks of slope 1, and tell which intervals hold it."""
     rng = np.random.default_rng([number, tasks, draws])
@@ -225,8 +239,8 @@ def simulation_table(run: Callable[..., list[list[bool]]]) -> str:
         (3, 1, (0.2, 0.0, 0.2)),
         (5, 1, (0.2, 0.0, 0.2)),
         (10, 1, (0.2, 0.0, 0.2)),
-        (10, 3, (0.2, 0.2, 0.2)),
-        (10, 3, (0.0, 0.0, 0.0)),
+        (5, 3, (0.2, 0.2, 0.2)),
+        (5, 3, (0.0, 0.0, 0.0)),
     ):
         hits = np.array(run(partial(simulate, tasks=tasks, draws=draws, spread=spread), range(SIMULATIONS)))
         sds = " / ".join(f"{sd:g}" for sd in spread)
@@ -263,7 +277,9 @@ def main() -> None:
     known = {name: 0.0 if name.startswith("β = 0,") else None for name in both}
     print(f"{options.sweeps} sweeps of {SEEDS} seeds, or {len(pairs)} of {2 * SEEDS}\n")
     print(finding_table(both), coverage_table(both, known), sep="\n\n", end="\n\n")
-    print(equivalence_table(null, effect), power_table(effect), crossed, sep="\n\n")
+    print(equivalence_table(null, effect), power_table(effect), sep="\n\n", end="\n\n")
+    first = f"{SEEDS} seeds"
+    print(regrouped_table({"β = 0": null[first], f"β = {DOSE:g}": effect[first]}), crossed, sep="\n\n")
 
 
 if __name__ == "__main__":

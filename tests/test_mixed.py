@@ -105,6 +105,20 @@ def test_small_noise_beside_large_differences_does_not_stop_the_fit_early():
     assert mixed_slope(*rows).interval.half_width == pytest.approx(inheritance_slope(*rows).half_width, rel=1e-3)
 
 
+def test_a_search_that_steps_onto_the_boundary_is_begun_afresh():
+    """Values of a trained sweep, on which Powell's method meets a variance of exactly 0."""
+    values = [
+        -0.013, 0.0053, -0.0175, -0.0202,
+        0.0384, 0.0116, 0.0106, -0.018,
+        0.0109, -0.0196, -0.0292, -0.0003,
+        0.02, -0.0018, -0.0275, -0.0083,
+        0.0475, 0.0199, -0.0007, -0.0174,
+    ]  # fmt: skip
+    rows = [0.0, 0.2, 0.4, 0.6] * 5, values, [seed for seed in range(5) for _ in range(4)]
+    mixed, direct = mixed_slope(*rows), inheritance_slope(*rows)
+    assert (mixed.interval.low, mixed.interval.high) == pytest.approx((direct.low, direct.high), rel=1e-3)
+
+
 def test_few_levels_are_told():
     data = crossed(seeds=3, draws=2, tasks=4)
     notes = fit(data, draws=data.draw.tolist(), tasks=data.task.tolist()).notes

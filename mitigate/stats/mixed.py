@@ -22,6 +22,9 @@ BOUNDARY = 1e-3
 # Residual variance, as a share of that of the values, below which it is rounding.
 EXACT = 1e-15
 ONE_TASK = "all"
+# statsmodels begins with BFGS, which stops too early where the slopes vary far more than the residual. Powell's search
+# does not, but may step onto the boundary, where the likelihood has no value; then Nelder and Mead's begins afresh.
+METHODS = ("powell", "nm")
 
 
 @dataclass(frozen=True)
@@ -160,17 +163,18 @@ def _fit(fixed: Floats, y: Floats, slopes: Mapping[str, Floats]) -> dict[str, fl
     columns = [[[str(level) for level in range(design.shape[1])]] for design in slopes.values()]
     # statsmodels fits crossed effects as variance components of one group that holds everything.
     spec = VCSpec(list(slopes), columns, [[design] for design in slopes.values()])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on the boundary, which the notes tell
-        try:
-            # Its own choice, BFGS, stops too early where the slopes vary far more than the residual.
-            result = MixedLM(y, fixed, groups=np.zeros(len(y)), exog_vc=spec).fit(
-                reml=True, method="powell", ftol=1e-10
-            )
-        except np.linalg.LinAlgError:
-            return None
-    variances = dict(zip([*slopes, "residual"], [*map(float, result.vcomp), float(result.scale)], strict=True))
-    return variances if result.converged and np.isfinite(list(variances.values())).all() else None
+    model = MixedLM(y, fixed, groups=np.zeros(len(y)), exog_vc=spec)
+    for method in METHODS:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on the boundary, which the notes tell
+            try:
+                result = model.fit(reml=True, method=method, ftol=1e-10)
+            except np.linalg.LinAlgError:
+                continue
+        variances = dict(zip([*slopes, "residual"], [*map(float, result.vcomp), float(result.scale)], strict=True))
+        if result.converged and np.isfinite(list(variances.values())).all():
+            return variances
+    return None
 
 
 def _estimate(
