@@ -1,9 +1,11 @@
 """
 Measure what each mitigation adds to a training step and to memory, next to the unchanged trainer.
 
-Run it as `python benchmarks/overhead.py`, or with `--size large` on a GPU: a model of the shape of Llama 3.1 8B, with
-random weights, LoRA and bfloat16. The trainers of all arms live in one process and take turns, a few steps each, in an
-order that changes; a ratio compares two arms of one turn. Memory is the peak of a process of its own for each arm.
+Run it as `OMP_NUM_THREADS=1 python benchmarks/overhead.py`; it takes about five minutes. On a GPU, `--size large`
+trains a model of the shape of Llama 3.1 8B, with random weights, LoRA and bfloat16. Rows have all lengths from a
+quarter of the longest on, so that batches are padded; `--equal` makes them all equally long. The trainers of all arms
+live in one process and take turns, a few steps each, in an order that changes; a ratio compares two arms of one turn.
+Memory is the peak of a process of its own for each arm, the median of several.
 """
 
 from __future__ import annotations
@@ -12,19 +14,20 @@ import argparse
 import random
 import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig
 from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, TrainerCallback
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
+from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
 
 from mitigate import load_lexicon
@@ -64,13 +67,15 @@ def _now() -> float:
     return time.perf_counter()
 
 
-def _texts(length: int) -> list[str]:
+def _texts(length: int, equal: bool) -> list[str]:
+    """Texts of up to `length` words, each of which is one token or more: the trainer cuts off what is too much."""
     rng = random.Random(0)
     words = ["".join(rng.choices("abcdefghiklmnoprstuw", k=rng.randint(2, 8))) for _ in range(3000)]
     sensitive = load_lexicon("gender").words
+    counts = [length if equal else rng.randint(length // 4, length) for _ in range(ROWS * (STEPS + 1))]
     return [
-        " ".join(rng.choice(sensitive) if rng.random() < 0.05 else rng.choice(words) for _ in range(length))
-        for _ in range(ROWS * (STEPS + 1))
+        " ".join(rng.choice(sensitive) if rng.random() < 0.05 else rng.choice(words) for _ in range(count))
+        for count in counts
     ]
 
 
@@ -84,9 +89,11 @@ def _tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
 
 
-def _trainer(arm: str, size: str, folder: str) -> tuple[SFTTrainer, _Clock]:
+def _trainer(arm: str, size: str, equal: bool, folder: str) -> tuple[SFTTrainer, _Clock]:
     width, inner, layers, heads, key_value, length = SHAPES[size]
-    texts, large = _texts(length), size == "large"
+    disable_progress_bars()
+    logging.set_verbosity_error()
+    texts, large = _texts(length, equal), size == "large"
     tokenizer = _tokenizer(texts)
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -113,53 +120,67 @@ def _trainer(arm: str, size: str, folder: str) -> tuple[SFTTrainer, _Clock]:
         model, settings, train_dataset=rows, processing_class=tokenizer, callbacks=[*callbacks, clock],
         peft_config=adapter,
     )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
     return trainer, clock
 
 
-def _step_times(size: str, rounds: int, folder: str) -> dict[str, list[float]]:
-    made = {arm: _trainer(arm, size, folder) for arm in ARMS}
-    ratios: dict[str, list[float]] = {arm: [] for arm in ARMS}
+def _step_times(size: str, equal: bool, rounds: int, folder: str) -> dict[str, list[float]]:
+    """Seconds of a step of each arm, in each turn."""
+    made = {arm: _trainer(arm, size, equal, folder) for arm in ARMS}
+    seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for turn in range(rounds + 1):
-        seconds = {}
         arms = list(ARMS)
         for arm in arms[turn % len(arms) :] + arms[: turn % len(arms)]:
             trainer, clock = made[arm]
             clock.seconds.clear()
             trainer.train()
-            seconds[arm] = statistics.median(clock.seconds[1:])
-        if turn:  # the first warms up
-            for arm in ARMS:
-                ratios[arm].append(seconds[arm] / seconds["none"])
-    return ratios
+            if turn:  # the first warms up
+                seconds[arm].append(statistics.median(clock.seconds[1:]))
+    return seconds
 
 
-def _peak(arm: str, size: str) -> float:
-    """Peak of a process that trains one arm, in bytes."""
-    command = [sys.executable, __file__, "--size", size, "--peak-of", arm]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout.strip().splitlines()[-1])
+def _peak(arm: str, size: str, equal: bool) -> float:
+    """Train one arm, and return the peak memory of this process, or of the GPU, in MiB."""
+    with tempfile.TemporaryDirectory() as folder:
+        _trainer(arm, size, equal, folder)[0].train()
+    if size == "large":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def _peaks(size: str, equal: bool, processes: int) -> dict[str, list[float]]:
+    # The server has imported everything and trained nothing, so each of its children starts with the same memory.
+    with ProcessPoolExecutor(1, get_context("forkserver"), max_tasks_per_child=1) as pool:
+        runs = [{arm: pool.submit(_peak, arm, size, equal) for arm in ARMS} for _ in range(processes)]
+        return {arm: [run[arm].result() for run in runs] for arm in ARMS}
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.3f} ({min(values):.3f}–{max(values):.3f})"
 
 
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SHAPES, help="one size only; by default tiny and medium")
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--peak-of", choices=ARMS, help="train this arm, and print the peak memory in bytes")
+    parser.add_argument("--equal", action="store_true", help="rows of equal length, so that nothing is padded")
+    parser.add_argument("--rounds", type=int, default=8, help="turns of each arm")
+    parser.add_argument(
+        "--processes", type=int, default=3, help="processes in which the memory of each arm is measured"
+    )
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        if given.peak_of:
-            _trainer(given.peak_of, given.size, folder)[0].train()
-            on_gpu = given.size == "large"
-            print(torch.cuda.max_memory_allocated() if on_gpu else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-            return
-        table = Table("model", "mitigation", "step time", "peak memory", title="Ratio to the unchanged trainer")
-        for size in [given.size] if given.size else ["tiny", "medium"]:
-            peaks = {arm: _peak(arm, size) for arm in ARMS}
-            for arm, ratios in _step_times(size, given.rounds, folder).items():
-                if arm != "none":
-                    spread = f"{statistics.median(ratios):.3f} ({min(ratios):.3f}–{max(ratios):.3f})"
-                    table.add_row(size, arm, spread, f"{peaks[arm] / peaks['none']:.3f}")
+    sizes = [given.size] if given.size else ["tiny", "medium"]
+    # First, while this process has trained nothing that a child could inherit.
+    peaks = {size: _peaks(size, given.equal, given.processes) for size in sizes}
+    table = Table("model", "mitigation", "step time", "peak memory", title="Ratio to the unchanged trainer")
+    for size in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            seconds = _step_times(size, given.equal, given.rounds, folder)
+        unchanged = statistics.median(peaks[size]["none"])
+        table.add_row(size, "none", f"{statistics.median(seconds['none']):.3f} s", f"{unchanged:.0f} MiB")
+        for arm in list(ARMS)[1:]:
+            times = [a / b for a, b in zip(seconds[arm], seconds["none"], strict=True)]
+            table.add_row(size, arm, _spread(times), _spread([peak / unchanged for peak in peaks[size][arm]]))
     Console(width=100).print(table)
 
 
