@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from accelerate.utils import DynamoBackend
@@ -15,7 +15,8 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from mitigate.callbacks.attachment import BackboneHooks, hide_provenance
 from mitigate.callbacks.checkpoints import load_from_checkpoint, save_in_checkpoint
-from mitigate.callbacks.host import act_on_rows, calling_trainer, report_first, require_constructor
+from mitigate.callbacks.checks import check_groups
+from mitigate.callbacks.host import act_on_rows, calling_trainer, keep_groups, report_first, require_constructor
 from mitigate.callbacks.monitor import ensure_monitor
 from mitigate.callbacks.settings import AlignmentSettings
 from mitigate.callbacks.term import AlignmentTerm
@@ -72,9 +73,11 @@ class AlignmentLossCallback(TrainerCallback):
             out. By default (and with -1) the final ones. Layers above get no gradient of the term.
         detach_real (`bool`, *optional*, defaults to `False`):
             Whether augmented rows are drawn towards real ones only: no gradient flows through real rows.
-        condition (`"labels"`, *optional*):
-            With `"labels"`, the term is the mean over the labels of a sequence classifier, each of which is aligned by
-            itself; labels with too few rows of either kind do not count. By default all rows are compared.
+        condition (`str`, *optional*):
+            What tells the groups of rows that are aligned each by itself; the term is the mean over them, and those
+            with too few rows of either kind do not count. `"labels"` are the labels of a sequence classifier; any
+            other name is a column of the training data set, of strings, integers or booleans, such as the occupation
+            that a row is about. By default all rows are compared.
         bank_size (`int`, *optional*, defaults to 0):
             Past rows of either kind, without gradient, with which those of a micro-batch are compared as well: for
             batches too small to hold rows of both kinds. Takes `2 · bank_size · d` float32 numbers a device.
@@ -115,7 +118,7 @@ class AlignmentLossCallback(TrainerCallback):
         pooling: Pooling = "mean",
         layer: int | None = None,
         detach_real: bool = False,
-        condition: Literal["labels"] | None = None,
+        condition: str | None = None,
         bank_size: int = 0,
         bank_warmup_steps: int = 0,
         column: str = AUGMENTED_COLUMN,
@@ -144,7 +147,7 @@ class AlignmentLossCallback(TrainerCallback):
     def on_init_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Keep the provenance column alive."""
+        """Keep the columns alive."""
         trainer = calling_trainer()
         others = [type(other) for other in trainer.callback_handler.callbacks if other is not self]
         if AlignmentLossCallback in others:
@@ -152,6 +155,8 @@ class AlignmentLossCallback(TrainerCallback):
                 "Two alignment losses in one trainer (`MitigationCallback(loss=…)` brings one): keep one of them."
             )
         self._monitor = ensure_monitor(trainer, self.column, self.tag)
+        if self.settings.group_column is not None:
+            keep_groups(trainer, self.settings.group_column)
         self._constructed_for = trainer
 
     def on_train_begin(
@@ -166,7 +171,10 @@ class AlignmentLossCallback(TrainerCallback):
         _refuse_unsupported(trainer, kwargs["model"])
         self._remove_hooks()  # an earlier run may have ended with an error, for which there is no event
         require_constructor(self, trainer, self._constructed_for)
-        act_on_rows(trainer, kwargs["train_dataloader"], self._monitor.source, emit=True)
+        groups = self.settings.group_column
+        if groups is not None:
+            check_groups(trainer, groups)
+        act_on_rows(trainer, kwargs["train_dataloader"], self._monitor.source, emit=True, group_column=groups)
         report_first(trainer, self, place=1)  # after the monitor, which checks the data
         term = self._term = AlignmentTerm(self.settings, trainer)
         self._resume(term)
@@ -193,7 +201,7 @@ class AlignmentLossCallback(TrainerCallback):
             )
         if self._steps == _PATIENCE + self.settings.bank_warmup_steps and self._hooks.attached == 0:
             needed = self.settings.needed
-            within = "" if self.settings.condition is None else " of one label"
+            within = "" if self.settings.condition is None else " of one group"
             warnings.warn(
                 f"The alignment loss did nothing in the first {self._steps} steps: no micro-batch held {needed} "
                 f"real and {needed} augmented rows{within}. Raise `per_device_train_batch_size`, or `bank_size`.",

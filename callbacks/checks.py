@@ -66,6 +66,27 @@ def check_provenance(trainer: Trainer, source: ProvenanceSource) -> float | None
     return _bias_ratio(flags, len(flags), source)
 
 
+def check_groups(trainer: Trainer, column: str) -> None:
+    """
+    Refuse to train on rows that do not tell their groups.
+
+    Args:
+        trainer (`Trainer`):
+            The trainer.
+        column (`str`):
+            The column that tells them.
+
+    Raises:
+        ValueError: If the training data set is known to have no such column.
+    """
+    columns: list[str] | None = getattr(training_rows(trainer), "column_names", None)
+    if columns is not None and column not in columns:
+        raise ValueError(
+            f"`condition='{column}'` is not a column of the training data set once the trainer has prepared it "
+            f"(columns: {', '.join(columns)}). Correct the name, or leave `condition` out; packing drops every column."
+        )
+
+
 def _check_in_band(trainer: Trainer, source: ProvenanceSource, columns: list[str]) -> None:
     packing = getattr(trainer.args, "packing", False)
     if not source.marked and not source.tag_ids:

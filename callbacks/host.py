@@ -41,7 +41,7 @@ def calling_trainer() -> Trainer:
 
 def keep_column(trainer: Trainer, column: str) -> None:
     """
-    Keep the trainer from dropping the provenance column before its rows are collated.
+    Keep the trainer from dropping a column, such as that of the provenance, before its rows are collated.
 
     The trainer's own collator does not get to see the column, neither in training nor in evaluation.
 
@@ -56,8 +56,35 @@ def keep_column(trainer: Trainer, column: str) -> None:
     kept: list[str] = trainer._signature_columns or []
     if column not in kept:
         kept.append(column)
-    if not isinstance(trainer.data_collator, (ProvenanceCollator, _DropColumn)):
-        trainer.data_collator = _DropColumn(trainer.data_collator, column)
+    collator = trainer.data_collator
+    dropped: tuple[str, ...] = ()
+    if isinstance(collator, _DropColumns):
+        collator, dropped = collator.collator, collator.columns
+    if isinstance(collator, ProvenanceCollator) and collator.source.column == column:
+        return  # it reads the column, and drops it itself
+    trainer.data_collator = _DropColumns(collator, (*dropped, column))
+
+
+def keep_groups(trainer: Trainer, column: str) -> None:
+    """
+    Keep the trainer from dropping the column that tells the groups of rows.
+
+    Args:
+        trainer (`Trainer`):
+            The trainer, just constructed.
+        column (`str`):
+            Name of the column.
+
+    Raises:
+        ValueError: If the model takes that column.
+    """
+    trainer._set_signature_columns_if_needed()
+    if column in (trainer._signature_columns or []):
+        raise ValueError(
+            f"`condition='{column}'` names a column that the model is given, which cannot be taken out of the batch: "
+            "say 'labels' for the labels of a sequence classifier, or copy the column under another name."
+        )
+    keep_column(trainer, column)
 
 
 def require_constructor(callback: TrainerCallback, trainer: Trainer, constructed_for: Trainer | None) -> None:
@@ -106,7 +133,13 @@ def provenance_source(trainer: Trainer, column: str, tag_ids: Collection[int] = 
 
 
 def act_on_rows(
-    trainer: Trainer, loader: Any, source: ProvenanceSource, *, steps: Sequence[TextStep] = (), emit: bool = False
+    trainer: Trainer,
+    loader: Any,
+    source: ProvenanceSource,
+    *,
+    steps: Sequence[TextStep] = (),
+    emit: bool = False,
+    group_column: str | None = None,
 ) -> None:
     """
     Have the training rows pass through steps, and their provenance through to the model's keyword arguments.
@@ -122,18 +155,21 @@ def act_on_rows(
             Steps to add.
         emit (`bool`, *optional*, defaults to `False`):
             Whether the batch carries the provenance.
-
+        group_column (`str`, *optional*):
+            Column that tells the group of each row.
     """
     # Accelerate's loaders pass reading, but not writing, on to the one they wrap.
     loader = getattr(loader, "base_dataloader", loader)
     inner = loader.collate_fn
-    if isinstance(inner, _DropColumn):
+    if isinstance(inner, _DropColumns):
         inner = inner.collator
     if isinstance(inner, ProvenanceCollator):
         # Another of our components acts here already: one collator does the work of both.
         source = replace(source, tag_ids=source.tag_ids | inner.source.tag_ids)
-        steps, emit, inner = (*inner.steps, *steps), emit or inner.emit, inner.collator
-    loader.collate_fn = ProvenanceCollator(inner, source, steps=_with_tag_step(trainer, steps), emit=emit)
+        steps, emit, group_column = (*inner.steps, *steps), emit or inner.emit, group_column or inner.group_column
+        inner = inner.collator
+    steps = _with_tag_step(trainer, steps)
+    loader.collate_fn = ProvenanceCollator(inner, source, steps=steps, emit=emit, group_column=group_column)
 
 
 def acting_collator(loader: Any) -> ProvenanceCollator:
@@ -176,12 +212,12 @@ def report_first(trainer: Trainer, callback: TrainerCallback, place: int = 0) ->
     callbacks.insert(place, callbacks.pop(callbacks.index(callback)))
 
 
-class _DropColumn:
-    """Collator that hides the provenance column from the one it wraps."""
+class _DropColumns:
+    """Collator that hides columns from the one it wraps."""
 
-    def __init__(self, collator: Any, column: str) -> None:
+    def __init__(self, collator: Any, columns: tuple[str, ...]) -> None:
         self.collator = collator
-        self.column = column
+        self.columns = columns
 
     def __call__(self, rows: list[Any]) -> Any:
         if any(row.get("input_ids", [0])[0] >= MARK for row in rows):
@@ -189,7 +225,7 @@ class _DropColumn:
                 "Rows that are collated without the callback (for evaluation?) bear hidden marks, which no model can "
                 "read: tag the training data set only."
             )
-        return self.collator([{key: value for key, value in row.items() if key != self.column} for row in rows])
+        return self.collator([{key: value for key, value in row.items() if key not in self.columns} for row in rows])
 
     def __getattr__(self, name: str) -> Any:
         if name == "collator":  # not there yet while being unpickled

@@ -12,6 +12,7 @@ from torch import Tensor
 from mitigate.bank import Sample
 from mitigate.callbacks.gathering import gather_marks, gather_rows
 from mitigate.pooling import Pooling, answer_tokens, last_tokens, mean_pool, number_segments, token_counts
+from mitigate.provenance import GROUP_SHIFT
 
 SIDES = ("real", "augmented")
 
@@ -84,11 +85,11 @@ def read_rows(
         kwargs (`dict`):
             Keyword arguments of the model's forward pass.
         provenance (`torch.Tensor` of shape `(batch, length)`, int64):
-            Segment and provenance of each token, see [`number_segments`].
+            Group, segment and provenance of each token, see [`~mitigate.collation.ProvenanceCollator`].
         pooling (`"mean"`, `"last"` or `"answer"`):
             Which tokens of a row are pooled.
         condition (`str`, *optional*):
-            Keyword argument that tells the group of each row.
+            What tells the group of each row: the keyword argument `"labels"`, or else the provenance.
         accelerator (`Accelerator`):
             The trainer's accelerator.
 
@@ -98,13 +99,14 @@ def read_rows(
     Raises:
         ValueError: If the batch lacks what `pooling` or `condition` need.
     """
-    index, augmented = number_segments(provenance)
+    token_groups = provenance >> GROUP_SHIFT
+    index, augmented = number_segments(provenance - token_groups.clamp_min(0).mul(1 << GROUP_SHIFT))
     segments = len(augmented)
+    groups = _classes(kwargs, segments) if condition == "labels" else _of_segments(token_groups, index, segments)
     if pooling == "last":
         index = last_tokens(index)
     elif pooling == "answer":
         index = answer_tokens(index, kwargs.get("labels"))
-    groups = torch.zeros(segments, dtype=torch.long) if condition is None else _groups(kwargs, condition, segments)
     marks = torch.stack([augmented.cpu().long(), groups.cpu().long()], dim=1)
     kept = token_counts(index, segments).cpu() > 0
     marks = marks[kept]
@@ -119,13 +121,19 @@ def read_rows(
     )
 
 
-def _groups(kwargs: dict[str, Any], condition: str, rows: int) -> Tensor:
-    labels: Tensor | None = kwargs.get(condition)
+def _of_segments(values: Tensor, index: Tensor, segments: int) -> Tensor:
+    """Give each segment the value that all of its tokens have."""
+    in_one = index >= 0
+    return values.new_zeros(segments).scatter(0, index[in_one], values[in_one])
+
+
+def _classes(kwargs: dict[str, Any], rows: int) -> Tensor:
+    labels: Tensor | None = kwargs.get("labels")
     if labels is None or tuple(labels.shape) != (rows,) or labels.is_floating_point():
         found = "none" if labels is None else f"{labels.dtype} of shape {tuple(labels.shape)}"
         raise ValueError(
-            f"`condition='{condition}'` needs a batch with one class a row, integers of shape ({rows},), as for "
-            f"sequence classification; this batch has {found}. Leave `condition` out."
+            f"`condition='labels'` needs a batch with one class a row, integers of shape ({rows},), as for sequence "
+            f"classification; this batch has {found}. Name a column of the rows, or leave `condition` out."
         )
     return labels
 

@@ -45,9 +45,10 @@ class AlignmentSettings:
             raise ValueError(f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}, got {self.pooling!r}.")
         if self.layer is not None and type(self.layer) is not int:
             raise ValueError(f"`layer` must be None (the final hidden states) or an integer, got {self.layer!r}.")
-        if self.condition not in (None, "labels"):
+        if self.condition is not None and not isinstance(self.condition, str):
             raise ValueError(
-                f"`condition` must be None or 'labels' (the labels of a sequence classifier), got {self.condition!r}."
+                "`condition` must be None, 'labels' (those of a sequence classifier) or the name of a column, got "
+                f"{self.condition!r}."
             )
         for name in ("bank_size", "bank_warmup_steps", "weight_warmup_steps"):
             value = getattr(self, name)
@@ -63,6 +64,11 @@ class AlignmentSettings:
     def distance(self) -> Discrepancy:
         """The function that computes the discrepancy."""
         return get_discrepancy(self.discrepancy) if isinstance(self.discrepancy, str) else self.discrepancy
+
+    @property
+    def group_column(self) -> str | None:
+        """The column of the data set that tells the group of each row, if one does."""
+        return None if self.condition == "labels" else self.condition
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 
 from mitigate.placement import Place, place_sequences
-from mitigate.provenance import ProvenanceSource
+from mitigate.provenance import ProvenanceSource, group_code
 from mitigate.sequences import (
     EditedRow,
     EditedSequence,
@@ -59,8 +59,11 @@ class ProvenanceCollator:
             Makers of edits. Where two edit the same token, the first of them has it.
         emit (`bool`, *optional*, defaults to `False`):
             Whether the batch carries `batch[source.column]`, an int64 tensor of shape `(rows, length)`: -1 for
-            padding, else `2 * segment + augmented`, with the segments of each row numbered from 0 on. A model does not
-            accept it: who asks for it must take it out again.
+            padding, else `2³² * group + 2 * segment + augmented`, with the segments of each row numbered from 0 on.
+            A model does not accept it: who asks for it must take it out again.
+        group_column (`str`, *optional*):
+            Column that tells the group of each row, see [`~mitigate.provenance.group_code`]; it is taken out as well.
+            Without it all are of group 0.
 
     Attributes:
         epoch (`int`):
@@ -77,11 +80,13 @@ class ProvenanceCollator:
         *,
         steps: Sequence[TextStep] = (),
         emit: bool = False,
+        group_column: str | None = None,
     ) -> None:
         self.collator = collator
         self.source = source
         self.steps = tuple(steps)
         self.emit = emit
+        self.group_column = group_column
         self.tally = Tally((*_COUNTED, *dict.fromkeys(step.name for step in steps)))
         # In shared memory, for persistent workers of a data loader keep their copy of the collator.
         self._epoch = torch.zeros(1, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
@@ -109,8 +114,13 @@ class ProvenanceCollator:
 
         Raises:
             ProvenanceError: If nothing tells real and augmented rows apart.
-            ValueError: If the inner collator lays the batch out in a way that is not understood.
+            ValueError: If a row does not tell its group, or the inner collator lays the batch out in a way that is not
+                understood.
         """
+        groups = [0] * len(rows)
+        if self.group_column is not None:
+            groups = [group_code(row, self.group_column) for row in rows]
+            rows = [{key: value for key, value in row.items() if key != self.group_column} for row in rows]
         prepared, edited = self._prepare(rows)
         sequences = edited_sequences(layout_of(rows[0]) or (), edited)
         self._count(sequences[: len(rows)])
@@ -123,7 +133,7 @@ class ProvenanceCollator:
             apart = ("labels",) if self.source.encoder_decoder else ()
             settle({key: value for key, value in batch.items() if key not in apart}, sequences, places)
             if self.emit:
-                batch[self.source.column] = provenance_of(batch, sequences, places)
+                batch[self.source.column] = provenance_of(batch, sequences, places, groups)
         if mismatched:
             part = mismatched_part(batch)
             settle(part, mismatched, self._places(part, mismatched))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
@@ -12,6 +13,10 @@ AUGMENTED_COLUMN = "augmented"
 # Added to every token id of an augmented row that is marked in a hidden way: far above the ids of any vocabulary, and
 # within the 32 bits that data sets may store ids in.
 MARK = 1 << 24
+
+
+# Bits of a token's provenance below those that tell the group of its row.
+GROUP_SHIFT = 32
 
 
 class ProvenanceError(ValueError):
@@ -104,6 +109,30 @@ def _runs(ids: Sequence[int]) -> list[Segment]:
     runs = [(augmented, len(list(run))) for augmented, run in groupby(token_id >= MARK for token_id in ids)]
     bounds = pairwise(accumulate((length for _, length in runs), initial=0))
     return [Segment(start, stop, augmented) for (start, stop), (augmented, _) in zip(bounds, runs, strict=True)]
+
+
+def group_code(row: Mapping[str, Any], column: str) -> int:
+    """
+    Read the group of a row, as a number that is the same in every process.
+
+    Args:
+        row (`Mapping[str, Any]`):
+            The row.
+        column (`str`):
+            The column that tells its group.
+
+    Returns:
+        `int`: A number from 0 to 2³¹ - 1; equal groups have equal numbers, others nearly always different ones.
+
+    Raises:
+        ValueError: If the row has no such column, or if it holds no string, integer or boolean.
+    """
+    group = row.get(column)
+    if not isinstance(group, (str, int)):
+        raise ValueError(
+            f"Column `{column}` must tell the group of every row, by a string, an integer or a boolean, got {group!r}."
+        )
+    return zlib.crc32(str(group).encode()) >> 1
 
 
 def as_flag(value: Any, column: str) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import torch
 
 from mitigate.placement import Place
+from mitigate.provenance import GROUP_SHIFT
 from mitigate.texts import Edit, Layout, Row, Text
 from mitigate.word_hashes import Flags, Integers
 
@@ -96,7 +98,9 @@ def mismatched_part(batch: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(_MISMATCHED): value for key, value in batch.items() if key.startswith(_MISMATCHED)}
 
 
-def provenance_of(batch: Mapping[str, Any], sequences: list[EditedSequence], places: list[Place]) -> torch.Tensor:
+def provenance_of(
+    batch: Mapping[str, Any], sequences: list[EditedSequence], places: list[Place], groups: Sequence[int]
+) -> torch.Tensor:
     """
     Tell for each token of a batch where it comes from.
 
@@ -107,19 +111,21 @@ def provenance_of(batch: Mapping[str, Any], sequences: list[EditedSequence], pla
             Its sequences.
         places (`list[Place]`):
             Where they are.
+        groups (`Sequence[int]`):
+            The group of each row, 0 to 2³¹ - 1. The sequences are those of the rows, once or several times over.
 
     Returns:
-        `torch.Tensor` of shape `(rows, length)`, int64: -1 for padding, else `2 * segment + augmented`.
+        `torch.Tensor` of shape `(rows, length)`, int64: -1 for padding, else `2³² * group + 2 * segment + augmented`.
     """
     tensor = torch.full(batch["input_ids"].shape, -1)
     numbers = [0] * len(tensor)
-    for sequence, place in zip(sequences, places, strict=True):
+    for sequence, place, group in zip(sequences, places, cycle(groups), strict=False):
         offset, opening = place.offset, sequence[0][0]
         for segment in opening.segments:
             # The answer of a preference row belongs to the segment of its prompt.
             stop = token_count(sequence) if segment.stop == len(opening.ids) else segment.stop
             span = slice(max(offset + segment.start, place.start), min(offset + stop, place.stop))
-            tensor[place.row, span] = 2 * numbers[place.row] + segment.augmented
+            tensor[place.row, span] = (group << GROUP_SHIFT) + 2 * numbers[place.row] + segment.augmented
             numbers[place.row] += 1
     return tensor
 

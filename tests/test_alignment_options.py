@@ -5,15 +5,28 @@ import re
 
 import pytest
 import torch
+from accelerate import Accelerator
 from datasets import Dataset
 from peft import LoraConfig
 from torch import nn
-from transformers import DataCollatorWithPadding, LlamaForSequenceClassification, Trainer, TrainingArguments
+from transformers import (
+    DataCollatorForLanguageModeling,
+    DataCollatorWithFlattening,
+    DataCollatorWithPadding,
+    LlamaForSequenceClassification,
+    Trainer,
+    TrainingArguments,
+)
 from trl import SFTConfig, SFTTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from mitigate.callbacks import AlignmentLossCallback
+from mitigate import BiasMaskCollator
+from mitigate.callbacks import AlignmentLossCallback, MitigationCallback
 from mitigate.callbacks.attachment import decoder_layer
+from mitigate.callbacks.rows import read_rows
+from mitigate.collation import ProvenanceCollator
 from mitigate.discrepancies import get_discrepancy, mean_discrepancy
+from mitigate.provenance import ProvenanceSource, group_code
 from mitigate.warnings import NoEffectWarning
 from tests.test_alignment import WEIGHT, GradientRecorder, assert_same, gradients, keep_provenance, pooled
 
@@ -188,6 +201,102 @@ class TestCondition:
             gradients(model, tokenizer, dataset, callbacks=[callback])
 
 
+class TestConditionOnAColumn:
+    groups = ("cook", "cook", "smith", "smith", "cook", "cook", "smith", "baker")
+
+    @pytest.mark.parametrize("as_values", [str, lambda group: len(group), lambda group: group == "cook"])
+    def test_each_group_of_a_column_is_aligned_by_itself(self, model, tokenizer, pairs, as_values):
+        groups = list(map(as_values, self.groups))
+
+        def explicit(hidden_states, inputs, augmented):
+            rows = pooled(hidden_states[-1], every_token(inputs))
+            sides = [(torch.tensor([each == group for each in groups]), group) for group in dict.fromkeys(groups)]
+            terms = [
+                mean_discrepancy(rows[own & ~augmented], rows[own & augmented])
+                for own, _ in sides
+                if (own & augmented).any() and (own & ~augmented).any()
+            ]
+            return sum(terms) / len(terms)
+
+        callback = AlignmentLossCallback(WEIGHT, discrepancy="mean", condition="occupation")
+        data = pairs.add_column("occupation", groups)
+        ours = gradients(model, tokenizer, data, callbacks=[callback])
+        assert_same(ours, gradients(model, tokenizer, pairs, explicit=explicit))
+        every = gradients(model, tokenizer, pairs, explicit="mean")
+        assert any(not torch.allclose(ours[name], every[name], rtol=1e-2) for name in ours)
+
+    def test_rows_for_evaluation_have_the_column_too(self, model, tokenizer, pairs):
+        data = pairs.add_column("occupation", list(self.groups))
+        callback = AlignmentLossCallback(discrepancy="mean", condition="occupation")
+        mask = MitigationCallback(mask=["she"], loss=callback)
+        trainer = SFTTrainer(
+            model,
+            SFTConfig("out", report_to=[], use_cpu=True, bf16=False, max_steps=1, eval_strategy="steps", eval_steps=1),
+            train_dataset=data,
+            eval_dataset=data,
+            processing_class=tokenizer,
+            callbacks=[mask],
+        )
+        trainer.train()
+        assert any("eval_loss" in log for log in trainer.state.log_history)
+
+    def test_beside_a_collator_that_masks(self, model, tokenizer, pairs):
+        ids = [tokenizer(text).input_ids for text in pairs["prompt"]]
+        data = Dataset.from_dict({"input_ids": ids, "augmented": pairs["augmented"], "job": self.groups})
+        collator = BiasMaskCollator(tokenizer, ["she"])
+        arguments = {"remove_unused_columns": False, "max_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
+        trainer = Trainer(
+            model,
+            TrainingArguments("out", report_to=[], use_cpu=True, logging_steps=1, **arguments),
+            train_dataset=data,
+            eval_dataset=data,
+            data_collator=collator,
+            processing_class=tokenizer,
+            callbacks=[AlignmentLossCallback(discrepancy="mean", condition="job")],
+        )
+        trainer.train()
+        logs = {key for log in trainer.state.log_history for key in log}
+        assert {"eval_loss", "alignment/mean", "provenance/masked_words"} <= logs
+
+    @pytest.mark.parametrize("inner", ["padded", "padding-free", "preferences"])
+    def test_every_kind_of_batch_tells_the_groups(self, tokenizer, inner):
+        def as_row(text, flag, group):
+            ids = tokenizer(text).input_ids
+            preferences = {"prompt_ids": ids, "chosen_ids": [5], "rejected_ids": [6, 6]}
+            texts = preferences if inner == "preferences" else {"input_ids": ids}
+            return {"augmented": flag, "group": group, **texts}
+
+        rows = [as_row("she", True, "a"), as_row("he cures well", False, "b"), as_row("a nurse", True, "b")]
+        collators = {
+            "padded": DataCollatorForLanguageModeling(tokenizer, mlm=False),
+            "padding-free": DataCollatorWithFlattening(),
+            "preferences": DataCollatorForPreference(tokenizer.pad_token_id),
+        }
+        collate = ProvenanceCollator(collators[inner], ProvenanceSource(), emit=True, group_column="group")
+        batch = collate(rows)
+        accelerator = Accelerator(cpu=True)
+        read = read_rows(batch, batch["augmented"], pooling="mean", condition="group", accelerator=accelerator)
+        a, b = (group_code({"group": group}, "group") for group in "ab")
+        times = 2 if inner == "preferences" else 1
+        assert read.groups == (a, b, b) * times
+        assert read.augmented == (True, False, True) * times
+
+    def test_a_row_without_a_group_is_refused(self, model, tokenizer, pairs):
+        callback = AlignmentLossCallback(condition="occupation")
+        data = pairs.add_column("occupation", [None, *self.groups[1:]])
+        with pytest.raises(ValueError, match=r"Column `occupation` must tell the group of every row, .* got None"):
+            gradients(model, tokenizer, data, callbacks=[callback])
+
+    def test_a_column_that_is_not_there_is_refused_before_training(self, model, tokenizer, pairs):
+        callback = AlignmentLossCallback(condition="job")
+        with pytest.raises(ValueError, match="`condition='job'` is not a column of the training data set once "):
+            gradients(model, tokenizer, pairs, callbacks=[callback])
+
+    def test_a_column_that_the_model_takes_is_refused(self, model, tokenizer):
+        with pytest.raises(ValueError, match=r"`condition='label'` names a column that the model is given, .*labels"):
+            classifier(model, tokenizer, AlignmentLossCallback(condition="label"))
+
+
 def train(model, tokenizer, data, callback, **config):
     """Logs of a run that leaves the weights as they are, unless told otherwise."""
     settings = {
@@ -307,7 +416,7 @@ class TestLogs:
         ),
         ({"pooling": "max"}, "`pooling` must be one of 'mean', 'last', 'answer', got 'max'."),
         ({"layer": 1.0}, "`layer` must be None (the final hidden states) or an integer, got 1.0."),
-        ({"condition": "group"}, "`condition` must be None or 'labels' (the labels of a sequence classifier), got "),
+        ({"condition": 1}, "`condition` must be None, 'labels' (those of a sequence classifier) or the name of"),
         ({"bank_size": -1}, "`bank_size` must be an integer, at least 0, got -1."),
         ({"bank_size": True}, "`bank_size` must be an integer, at least 0, got True."),
         ({"weight_warmup_steps": 0.1}, "`weight_warmup_steps` must be an integer, at least 0, got 0.1."),
