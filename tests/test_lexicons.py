@@ -130,6 +130,22 @@ class TestEnglish:
         assert not women & men
         assert {"she", "Ms", "mothers", "queen"} <= women and {"he", "mr", "uncle", "monk"} <= men
 
+    @pytest.mark.parametrize(
+        ("name", "woman", "man"), [("gender-ko", "아내와", "남편과"), ("gender-zh", "妈妈", "爸爸")]
+    )
+    def test_so_do_those_of_other_languages(self, name, woman, man):
+        lexicon = load_lexicon(name)
+        assert set(lexicon.words_of("female")) | set(lexicon.words_of("male")) == set(lexicon.words)
+        assert (lexicon.people(woman), lexicon.people(man)) == (("female",), ("male",))
+        assert lexicon.counterparts(woman) == (man,)
+
+    def test_origins_are_those_that_the_page_names(self):
+        page = Path(__file__).parents[1].joinpath("docs/lexicons.md").read_text(encoding="utf-8")
+        origins = {each.people for each in load_lexicon("names").members} - {"female", "male"}
+        assert (
+            set(re.findall(r'`"(\w[\w ]*)"`', page.partition("origin of\na name")[2].partition("\n\n")[0])) == origins
+        )
+
     def test_pairs_of_twins_are_of_a_woman_and_a_man_of_one_origin(self):
         gender, names = load_lexicon("gender"), load_lexicon("names")
         for woman, man in gender_words().pairs:
@@ -372,6 +388,13 @@ class TestFile:
         assert lexicon.alternatives("Fatima") == ("Paul",)
         assert lexicon.alternatives("girls") == ("boys",)
         assert [group.form for group in lexicon.groups] == ["name", "noun", "noun"]
+
+    def test_the_file_of_the_page_is_one(self, tmp_path):
+        page = Path(__file__).parents[1].joinpath("docs/lexicons.md").read_text(encoding="utf-8")
+        lexicon = load_lexicon(write(tmp_path, page.partition("```text\n")[2].partition("```")[0]))
+        assert lexicon.licence == "CC0-1.0"
+        assert lexicon.words[:5] == ("nurse", "pilot", "actor", "actress", "hostess")
+        assert lexicon.words_of("male") == ("steward",) and lexicon.exceptions == ("doctor's degree",)
 
     def test_people_that_do_not_fit_the_line_are_refused(self, tmp_path):
         message = "section 'noun': the line 'mr | mrs | Ms' has 3 words, and the head of the section names people"
