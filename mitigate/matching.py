@@ -96,7 +96,7 @@ class WordMatcher:
     Limits: a token that stands for an unknown word is a special token here, so what it hides is not found. Other
     scripts that write no space between words (kana, Thai) have no whole words in this sense, and hardly anything is
     found in them. Rows with a token that holds a part of a character, or several words, as most of those in Chinese,
-    take about three times as long; so do all rows where an entry starts with anything but a letter or digit.
+    take several times as long; so do all rows where an entry starts with anything but a letter or digit.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> None:

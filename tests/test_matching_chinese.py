@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from mitigate import BiasMaskCollator
 from mitigate.lexicons import Group, Lexicon
@@ -168,6 +170,21 @@ def test_a_swap_is_what_replacing_in_plain_text_gives(kind, text):
     batch = BiasMaskCollator(tokenizer, SWAPS, mode="swap")([{"input_ids": ids, "augmented": True}])
     plain = tokenizer(expected, add_special_tokens=False).input_ids
     assert tokenizer.decode(batch["input_ids"][0]) == tokenizer.decode(plain)
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces", "expected"), [("她和他人", ["她和他", "人"], "他和他人"), ("其他她", ["其", "他她"], "其他他")]
+)
+def test_an_exception_that_reaches_over_the_token_of_a_word_stays(text, pieces, expected):
+    vocabulary = [("<unk>", -99.0), *((piece, -1.0) for piece in ("▁", *pieces)), *((each, -9.0) for each in "(她他和人")]
+    backend = Tokenizer(models.Unigram(vocabulary, 0))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", unk_token="<unk>")
+    assert tokenizer.tokenize(text)[1:] == pieces
+    lexicon = Lexicon("zh", ("他", "她"), exceptions=("其他", "他人"))
+    row = {"input_ids": tokenizer(text).input_ids, "augmented": True}
+    batch = BiasMaskCollator(tokenizer, lexicon, mode="swap")([row])
+    assert tokenizer.decode(batch["input_ids"][0]) == expected
 
 
 @pytest.mark.parametrize("kind", TOKENIZERS)
