@@ -30,7 +30,7 @@ from mitigate.stats import LEVEL, PERMUTATIONS, Floats
 
 # Rows of a side that are permuted, and rows of a side that the classifier sees; the latter also in numbers, so that
 # the memory is the same for wide features.
-PERMUTED, CLASSIFIED, CLASSIFIED_NUMBERS = 1000, 20_000, 2**24
+PERMUTED, CLASSIFIED, CLASSIFIED_NUMBERS = 1000, 10_000, 2**24
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def distribution_misalignment(
     Compare the features of two sides, pooled and within labels.
 
     MMD, energy distance and CORAL use all rows, at a cost that is linear in them. The permutation test uses up to
-    1,000 rows a side, the classifier up to 20,000.
+    1,000 rows a side, the classifier up to 10,000.
 
     Args:
         features (`Features`):
