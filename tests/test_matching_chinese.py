@@ -176,7 +176,8 @@ def test_a_swap_is_what_replacing_in_plain_text_gives(kind, text):
     ("text", "pieces", "expected"), [("她和他人", ["她和他", "人"], "他和他人"), ("其他她", ["其", "他她"], "其他他")]
 )
 def test_an_exception_that_reaches_over_the_token_of_a_word_stays(text, pieces, expected):
-    vocabulary = [("<unk>", -99.0), *((piece, -1.0) for piece in ("▁", *pieces)), *((each, -9.0) for each in "(她他和人")]
+    characters = [(each, -9.0) for each in "(她他和人"]
+    vocabulary = [("<unk>", -99.0), *((piece, -1.0) for piece in ("▁", *pieces)), *characters]
     backend = Tokenizer(models.Unigram(vocabulary, 0))
     backend.pre_tokenizer, backend.decoder = pre_tokenizers.Metaspace(), decoders.Metaspace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<pad>", unk_token="<unk>")
