@@ -191,8 +191,13 @@ class TestFailures:
                 time.sleep(0.5)
             return sensible(body, number)
 
-        with Endpoint(interrupt) as endpoint:
-            assert main(command(endpoint.url, *SMALL, "--concurrency", "1")) == 130
+        # The processes of pytest-xdist ignore the signal.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with Endpoint(interrupt) as endpoint:
+                assert main(command(endpoint.url, *SMALL, "--concurrency", "1")) == 130
+        finally:
+            signal.signal(signal.SIGINT, before)
         assert "5 answers came, and are kept; 11 are missing" in capsys.readouterr().err
 
     def test_no_row_that_passes_is_a_failure(self, capsys):
