@@ -92,11 +92,12 @@ def add_shifts(result: Judgement, models: list[Models], arm: str) -> None:
         {metric: {seed: own[key][metric] for seed, own in enumerate(models)} for metric in ("bias", "control", "data")}
         for key in ("0", name)
     )
-    related, control = (stats.standardised_shifts(start[m], end[m]) for m in ("bias", "control"))
-    differences = stats.difference_in_differences([related], [control])
-    result.values["difference"] = differences
-    result.found["difference in differences, t test"] = stats.mean_p(differences) <= ALPHA
-    result.intervals["difference in differences, t"] = stats.mean_interval(differences)
+    related, control = ([(start[metric], end[metric])] for metric in ("bias", "control"))
+    difference = stats.difference_in_differences(related, control)
+    result.values["difference"] = list(difference.values)
+    result.found["difference in differences, t test"] = difference.p <= ALPHA
+    result.intervals["difference in differences"] = difference.interval
+    result.intervals["the same, as if its SDs were known (not used)"] = stats.mean_interval(difference.values)
     shifts, data = (stats.paired_shifts(start[m], end[m]) for m in ("bias", "data"))
     result.values |= {"shift": list(shifts.values()), "data": list(data.values())}
     result.intervals["inheritance coefficient, Fieller"] = stats.inheritance_coefficient(shifts, data)
@@ -121,7 +122,7 @@ def truth_of_others(judged: list[Judgement], name: str) -> list[float]:
     if "coefficient" in name:
         sums = np.array([[sum(j.values[key]) for key in ("shift", "data")] for j in judged])
         return [float(x / y) for x, y in sums.sum(axis=0) - sums]
-    key = "difference" if "difference" in name else "slope"
+    key = "slope" if name.startswith("slope") else "difference"
     means = np.array([np.mean(j.values[key]) for j in judged])
     return ((means.sum() - means) / (len(means) - 1)).tolist()
 

@@ -75,26 +75,91 @@ def test_shifts():
 
 
 def test_shifts_are_standardised_by_all_seeds_of_the_start():
-    start = {0: 1.0, 1: 2.0, 2: 3.0}  # standard deviation 1
-    assert standardised_shifts(start, {0: 1.5, 2: 5.0, 9: 0.0}) == {0: 0.5, 2: 2.0}
-    assert standardised_shifts({k: 10 * v for k, v in start.items()}, {0: 15.0}) == {0: 0.5}
-    assert math.isnan(standardised_shifts({0: 1.0, 1: 1.0}, {0: 2.0})[0])
-    assert math.isnan(standardised_shifts({0: 1.0}, {0: 2.0})[0])
+    """Standard deviation 1, and J of two degrees of freedom: Γ(1) / (1 · Γ(1/2)) = 1 / √π."""
+    start, j = {0: 1.0, 1: 2.0, 2: 3.0}, 1 / math.sqrt(math.pi)
+    assert standardised_shifts(start, {0: 1.5, 2: 5.0, 9: 0.0}) == {0: pytest.approx(0.5 * j), 2: pytest.approx(2 * j)}
+    assert standardised_shifts({k: 10 * v for k, v in start.items()}, {0: 15.0}) == {0: pytest.approx(0.5 * j)}
+    for few in ({0: 1.0, 1: 1.0, 2: 1.0}, {0: 1.0, 1: 3.0}):
+        assert math.isnan(standardised_shifts(few, {0: 2.0})[0])
+
+
+def test_standardised_shifts_are_right_in_the_mean():
+    """A shift of 1.5 standard deviations; dividing by that of five seeds alone would give 1.88."""
+    rng = np.random.default_rng(0)
+    samples = [(rng.normal(size=5), rng.normal(1.5, 1, 5)) for _ in range(4000)]
+    means = [
+        np.mean(list(standardised_shifts(*(dict(enumerate(side)) for side in sides)).values())) for sides in samples
+    ]
+    assert np.mean(means) == pytest.approx(1.5, abs=0.06)
+
+
+def tasks(*shifts, seeds=5, rng=0):
+    """Starts and ends of tasks that shift by so many standard deviations."""
+    generator = np.random.default_rng(rng)
+    starts = generator.normal(size=(len(shifts), seeds))
+    ends = generator.normal(np.array(shifts)[:, None], 1, starts.shape)
+    return [(dict(enumerate(start)), dict(enumerate(end))) for start, end in zip(starts, ends, strict=True)]
 
 
 def test_difference_in_differences_by_hand():
-    related = [{0: 3.0, 1: 5.0, 2: 4.0, 7: 1.0}, {0: 1.0, 1: 1.0, 2: 2.0}]
-    assert difference_in_differences(related, [{0: 1.0, 1: 2.0, 2: 0.0}]) == [1.0, 1.0, 3.0]
+    """Three seeds, J = 1/√π; mean shifts 2 and 1 in standard deviations of 1 and 2, uncorrelated starts."""
+    related = ({0: 1.0, 1: 2.0, 2: 3.0, 7: 0.0}, {0: 3.0, 1: 5.0, 2: 4.0})
+    control = ({0: 2.0, 1: 0.0, 2: 2.0}, {0: 4.0, 1: 2.0, 2: 3.0})
+    result, j, sd = difference_in_differences([related], [control]), 1 / math.sqrt(math.pi), math.sqrt(4 / 3)
+    values = [j * (a - b / sd) for a, b in ((2, 2), (3, 2), (1, 1))]
+    assert result.values == pytest.approx(values)
+    assert result.p == pytest.approx(ttest_1samp(values, 0).pvalue)
+    parts = j * 2, j * (5 / 3) / sd
+    error = math.sqrt(np.var(values, ddof=1) / 3 + (parts[0] ** 2 + parts[1] ** 2) / 4)
+    assert result.interval.estimate == pytest.approx(np.mean(values))
+    assert result.interval.half_width == pytest.approx(4.302653 * error, rel=1e-6)
+    assert result.interval.n == 3
+
+
+def test_difference_in_differences_covers_and_raises_no_false_alarms():
+    results = [
+        difference_in_differences(tasks(shift, rng=i), tasks(0.5, rng=10**6 + i))
+        for shift in (0.5, 2.5)
+        for i in range(600)
+    ]
+    assert 0.03 <= np.mean([result.p <= 0.05 for result in results[:600]]) <= 0.075
+    for truth, half in ((0.0, results[:600]), (2.0, results[600:])):
+        assert 0.93 <= np.mean([r.interval.low <= truth <= r.interval.high for r in half]) <= 0.995
+
+
+def test_tasks_of_one_standard_deviation_share_its_uncertainty():
+    """A control that starts where the related task does: if both shift alike, the standard deviation cancels."""
+    ((start, end),) = tasks(3.0)
+    alike = {seed: value + 0.01 * (-1) ** seed for seed, value in end.items()}
+    interval = difference_in_differences([(start, end)], [(start, alike)]).interval
+    assert interval.half_width < 0.05
+
+
+@given(st.floats(0.01, 100), st.floats(-10, 10))
+def test_difference_in_differences_ignores_unit_and_origin(scale, offset):
+    related, control = tasks(1.0), tasks(0.0, 0.3, rng=1)
+    moved = [tuple({k: scale * v + offset for k, v in side.items()} for side in task) for task in control]
+    first, second = (difference_in_differences(related, each) for each in (control, moved))
+    assert second.values == pytest.approx(first.values)
+    assert second.interval.half_width == pytest.approx(first.interval.half_width)
+
+
+def test_difference_in_differences_without_enough():
     with pytest.raises(ValueError, match="`control` holds no task"):
-        difference_in_differences(related, [])
+        difference_in_differences(tasks(1.0), [])
     with pytest.raises(ValueError, match="`related` holds no task"):
-        difference_in_differences([], related)
+        difference_in_differences([], tasks(1.0))
+    with pytest.raises(ValueError, match="between 0 and 1, got 95"):
+        difference_in_differences(tasks(1.0), tasks(0.0), 95)
+    for related in (tasks(1.0, seeds=2), [({9: 1.0}, {9: 1.0})], [(dict.fromkeys(range(5), 1.0),) * 2]):
+        result = difference_in_differences(related, tasks(0.0))
+        assert math.isnan(result.p) and math.isnan(result.interval.estimate)
 
 
 def test_pairing_by_seed_takes_out_what_the_tasks_share():
     rng = np.random.default_rng(0)
-    common = rng.normal(size=8)
-    sides = [{s: shift + common[s] + 0.1 * rng.normal() for s in range(8)} for shift in (0.5, 0.0)]
-    interval = mean_interval(difference_in_differences(sides[:1], sides[1:]))
-    assert interval.low > 0.3
-    assert ttest_ind(*(list(side.values()) for side in sides)).pvalue > 0.05
+    common, starts = 3 * rng.normal(size=8), rng.normal(size=(2, 8))
+    ends = [start + common + shift + 0.3 * rng.normal(size=8) for start, shift in zip(starts, (1.5, 0.0), strict=True)]
+    sides = [[(dict(enumerate(start)), dict(enumerate(end)))] for start, end in zip(starts, ends, strict=True)]
+    assert difference_in_differences(*sides).p < 0.05
+    assert ttest_ind(*(end - start for start, end in zip(starts, ends, strict=True))).pvalue > 0.05

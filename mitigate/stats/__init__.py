@@ -7,7 +7,7 @@ difference), and intervals and tests are taken over these numbers.
 """
 
 from mitigate.stats.bootstrap import hierarchical_bootstrap
-from mitigate.stats.contrasts import difference_in_differences, standardised_shifts
+from mitigate.stats.contrasts import DifferenceInDifferences, difference_in_differences, standardised_shifts
 from mitigate.stats.equivalence import equivalence_p
 from mitigate.stats.inheritance import closure, inheritance_coefficient, paired_shifts
 from mitigate.stats.means import LEVEL, Floats, mean_interval, mean_p, paired_differences, ratio_interval
@@ -21,6 +21,7 @@ from mitigate.stats.trend import jonckheere_p, page_p, seed_trends
 __all__ = [
     "LEVEL",
     "PERMUTATIONS",
+    "DifferenceInDifferences",
     "Floats",
     "MixedSlope",
     "benjamini_hochberg",
