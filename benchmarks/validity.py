@@ -6,8 +6,7 @@ How often are the verdict and its tests wrong? Answered where the truth is known
 Each sweep is trained anew on rows of its own, read by `analyse` and judged by `verdict`, once with augmented rows that
 claim a bias dose and have none (every finding is a false alarm), and once with rows that have it. The learner is a
 stand-in, see `validity_sweeps.py`. Crossed seeds, draws and tasks, for which this would take too long, are simulated
-from normal distributions. Prints the tables of `docs/validity.md`. Sweeps are kept in the folder, so that a run that
-was stopped goes on.
+from normal distributions. Sweeps are kept in the folder, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations

@@ -272,7 +272,7 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
         slope_sd=stdev(slopes) if len(slopes) > 1 else math.nan,
         trend=stats.mean_interval(list(stats.seed_trends(ratios, bias, seeds).values())),
         # Not by permutation within seeds: models of neighbouring ratios share rows and so are alike, which makes
-        # their order anything but random. `docs/validity.md` has the rates of false alarms.
+        # their order anything but random. `benchmarks/validity.py` measures the false alarms.
         p=stats.mean_p(slopes),
     )
 

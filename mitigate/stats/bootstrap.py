@@ -38,7 +38,7 @@ def hierarchical_bootstrap(
     interval is about the items alone: it says nothing of what another training run would give.
 
     **Few seeds.** A bootstrap of n seeds has a variance too small by \\( (n - 1) / n \\) and normal tails: with five
-    seeds, where seeds differ more than items do, it covers clearly less than it says (`docs/validity.md`). For a
+    seeds, where seeds differ more than items do, it covers clearly less than it says (`benchmarks/validity.py`). For a
     mean over few seeds take [`mean_interval`].
 
     Args:

@@ -79,7 +79,7 @@ def difference_in_differences(
     number of related tasks, minus one over that of the control tasks), and r the correlations of the tasks over seeds
     at the start. The second term is the large-sample variance of the standard deviations, as for other standardised
     effects (Hedges & Olkin 1985, ch. 5); without it, the interval covers too rarely where there is a difference
-    (`docs/validity.md`).
+    (`benchmarks/validity.py`).
 
     Args:
         related (`Sequence[tuple[Mapping[int, float], Mapping[int, float]]]`):

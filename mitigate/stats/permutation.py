@@ -32,8 +32,8 @@ def slope_permutation_p(
 
     **It asks more than that the mean slope is 0**: the values of a seed must be exchangeable. They are not where
     slopes differ by seed and average to 0, nor where models of neighbouring ratios share training rows and thus
-    resemble each other, as in a sweep; then it rejects far more often than the level says (`docs/validity.md`). For
-    the mean slope take [`mean_p`] of the [`seed_slopes`].
+    resemble each other, as in a sweep; then it rejects far more often than the level says (`benchmarks/validity.py`).
+    For the mean slope take [`mean_p`] of the [`seed_slopes`].
 
     Args:
         ratios (`Sequence[float]` of length `n`):

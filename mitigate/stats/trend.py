@@ -51,7 +51,7 @@ def page_p(ratios: Sequence[float], values: Sequence[float], seeds: Sequence[int
     \\( L = \sum_j j R_j \\), where \\( R_j \\) is the sum over seeds of the rank that the j-th smallest ratio has
     within the seed. It asks for order only, not for a line. For a fall hand over the negated values. As with
     [`slope_permutation_p`], the null hypothesis is that the values of a seed are exchangeable, which models that share
-    rows are not: in the testbed it raises too many false alarms (`docs/validity.md`). [`seed_trends`] does not.
+    rows are not: in the testbed it raises too many false alarms (`benchmarks/validity.py`). [`seed_trends`] does not.
 
     Args:
         ratios (`Sequence[float]` of length `n`):
