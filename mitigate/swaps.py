@@ -124,11 +124,12 @@ class WordSwapper:
 
     def _words(self, text: str, start: int, stop: int) -> list[tuple[int, int, str]]:
         """Find the entries within a span of characters: start, stop and entry."""
-        # A word of ideographs may reach over the tokens of the span, which alone do not tell what is one.
+        # A word of ideographs may reach over the tokens of the span, which alone do not tell what is one. Some
+        # tokenizers put spaces between them.
         begin, end = start, stop
-        while begin > 0 and IDEOGRAPH.match(text[begin - 1]):
+        while begin > 0 and (text[begin - 1] == " " or IDEOGRAPH.match(text[begin - 1])):
             begin -= 1
-        while end < len(text) and IDEOGRAPH.match(text[end]):
+        while end < len(text) and (text[end] == " " or IDEOGRAPH.match(text[end])):
             end += 1
         firsts = {"", *map(fold, WORD.findall(text[begin:end]))}
         candidates = [entry for first in firsts for entry in self._entries.get(first, ())]

@@ -1,7 +1,7 @@
 """Words in Chinese, which writes no space between words, against a slow search in plain text."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -161,6 +161,7 @@ SWAPS = Lexicon(
 @pytest.mark.parametrize("kind", TOKENIZERS)
 @settings(max_examples=100, deadline=None)
 @given(text=st.text(st.sampled_from("他她们其尤人家妈爸女儿子男去，"), min_size=1, max_size=12))
+@example("尤其他")
 def test_a_swap_is_what_replacing_in_plain_text_gives(kind, text):
     tokenizer = TOKENIZERS[kind]
     expected = text
