@@ -17,16 +17,24 @@ import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
 from multiprocessing import get_context
 from typing import Any
 
 import torch
 from datasets import Dataset, disable_progress_bars
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    TrainerCallback,
+)
 from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
 
@@ -89,44 +97,55 @@ def _tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
 
 
-def _trainer(arm: str, size: str, equal: bool, folder: str) -> tuple[SFTTrainer, _Clock]:
-    width, inner, layers, heads, key_value, length = SHAPES[size]
-    disable_progress_bars()
-    logging.set_verbosity_error()
-    texts, large = _texts(length, equal), size == "large"
-    tokenizer = _tokenizer(texts)
+def _model(size: str, tokens: int) -> PreTrainedModel:
+    width, inner, layers, heads, key_value, _ = SHAPES[size]
+    large = size == "large"
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=128_256 if large else len(tokenizer) + 8,
+        vocab_size=128_256 if large else tokens + 8,  # room for a tag
         hidden_size=width,
         intermediate_size=inner,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         num_key_value_heads=key_value,
-        pad_token_id=tokenizer.pad_token_id,
     )
     with torch.device("cuda" if large else "cpu"):
         model = LlamaForCausalLM._from_config(config, dtype=torch.bfloat16 if large else torch.float32)
+        return get_peft_model(model, LoraConfig(target_modules="all-linear", r=16)) if large else model
+
+
+def _trainers(arms: list[str], size: str, equal: bool, folder: str) -> dict[str, tuple[SFTTrainer, _Clock]]:
+    """Make trainers of one model, for a GPU has no room for several of the large ones."""
+    disable_progress_bars()
+    logging.set_verbosity_error()
+    texts = _texts(SHAPES[size][-1], equal)
+    tokenizer = _tokenizer(texts)
+    model = _model(size, len(tokenizer))
+    return {arm: _trainer(arm, model, deepcopy(tokenizer), size, texts, folder) for arm in arms}
+
+
+def _trainer(
+    arm: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, size: str, texts: list[str], folder: str
+) -> tuple[SFTTrainer, _Clock]:
+    large = size == "large"
     settings = SFTConfig(
-        folder, max_steps=STEPS + 1, per_device_train_batch_size=ROWS, max_length=length, report_to=[], bf16=large,
-        use_cpu=not large, disable_tqdm=True, save_strategy="no", logging_steps=1000, seed=0,
+        folder, max_steps=STEPS + 1, per_device_train_batch_size=ROWS, max_length=SHAPES[size][-1], report_to=[],
+        bf16=large, use_cpu=not large, disable_tqdm=True, save_strategy="no", logging_steps=1000, seed=0,
         activation_checkpointing=large,
     )  # fmt: skip
     rows = Dataset.from_dict({"text": texts, "augmented": [i % 2 == 0 for i in range(len(texts))]})
     clock = _Clock()
     callbacks = [MitigationCallback(**ARMS[arm])] if ARMS[arm] else []
-    adapter = LoraConfig(target_modules="all-linear", r=16) if large else None
     trainer = SFTTrainer(
-        model, settings, train_dataset=rows, processing_class=tokenizer, callbacks=[*callbacks, clock],
-        peft_config=adapter,
-    )  # fmt: skip
+        model, settings, train_dataset=rows, processing_class=tokenizer, callbacks=[*callbacks, clock]
+    )
     trainer.remove_callback(PrinterCallback)
     return trainer, clock
 
 
 def _step_times(size: str, equal: bool, rounds: int, folder: str) -> dict[str, list[float]]:
     """Seconds of a step of each arm, in each turn."""
-    made = {arm: _trainer(arm, size, equal, folder) for arm in ARMS}
+    made = _trainers(list(ARMS), size, equal, folder)
     seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for turn in range(rounds + 1):
         arms = list(ARMS)
@@ -142,15 +161,17 @@ def _step_times(size: str, equal: bool, rounds: int, folder: str) -> dict[str, l
 def _peak(arm: str, size: str, equal: bool) -> float:
     """Train one arm, and return the peak memory of this process, or of the GPU, in MiB."""
     with tempfile.TemporaryDirectory() as folder:
-        _trainer(arm, size, equal, folder)[0].train()
+        _trainers([arm], size, equal, folder)[arm][0].train()
     if size == "large":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
 def _peaks(size: str, equal: bool, processes: int) -> dict[str, list[float]]:
-    # The server has imported everything and trained nothing, so each of its children starts with the same memory.
-    with ProcessPoolExecutor(1, get_context("forkserver"), max_tasks_per_child=1) as pool:
+    # The server has imported everything and trained nothing, so all its children start with the same memory, and soon.
+    # With CUDA a process must not be forked.
+    context = get_context("spawn" if size == "large" else "forkserver")
+    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
         runs = [{arm: pool.submit(_peak, arm, size, equal) for arm in ARMS} for _ in range(processes)]
         return {arm: [run[arm].result() for run in runs] for arm in ARMS}
 
