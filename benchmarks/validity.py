@@ -208,6 +208,16 @@ def regrouped_table(groups: dict[str, list[Judgement]]) -> str:
     return markdown(["arm", "seeds in all", "sweeps of 3", "of 5", "of 10"], rows)
 
 
+def resemblance(sweeps: list[list[Models]]) -> str:
+    """Tell how alike the models of one seed are, without bias in the rows."""
+    names = ["0" if ratio == 0 else f"declared {ratio:g}" for ratio in RATIOS]
+    alike = np.corrcoef([[own[name]["bias"] for models in sweeps for own in models] for name in names])
+    return (
+        f"Correlation over seeds at β = 0: {np.diag(alike, 1).mean():.2f} of neighbouring ratios, "
+        f"{alike[0, -1]:.2f} of the first and the last."
+    )
+
+
 def simulate(number: int, tasks: int, draws: int, spread: tuple[float, float, float]) -> list[bool]:
     """Draw crossed seeds, draws and tasks of slope 1, and tell which intervals hold it."""
     rng = np.random.default_rng([number, tasks, draws])
@@ -276,6 +286,7 @@ def main() -> None:
     both = {f"β = 0, {k}": v for k, v in null.items()} | {f"β = {DOSE:g}, {k}": v for k, v in effect.items()}
     known = {name: 0.0 if name.startswith("β = 0,") else None for name in both}
     print(f"{options.sweeps} sweeps of {SEEDS} seeds, or {len(pairs)} of {2 * SEEDS}\n")
+    print(resemblance(sweeps), end="\n\n")
     print(finding_table(both), coverage_table(both, known), sep="\n\n", end="\n\n")
     print(equivalence_table(null, effect), power_table(effect), sep="\n\n", end="\n\n")
     first = f"{SEEDS} seeds"
