@@ -13,6 +13,8 @@ ORDER = ("none", "drop", "repeat", "add", "token", "token-paired", "mask", "loss
 # Ending of an arm's name that makes it the control of the arm without: the same mitigation on rows drawn at random.
 CONTROL = "-shuffled"
 FIELDS = ("dose", "mitigation", "bias_ratio", "seed")
+# Bias type of a cell that trains on augmented rows of every type, or on none.
+ALL_TYPES = "all"
 
 
 class Cell(NamedTuple):
@@ -28,17 +30,21 @@ class Cell(NamedTuple):
             ρ, augmented rows over all rows. At 0 dose and mitigation mean nothing: the model belongs to every arm.
         seed (`int`):
             Training seed.
+        bias_type (`str`, *optional*, defaults to `"all"`):
+            Bias type of the augmented rows. A model of every type, or without augmented rows, has `"all"`.
     """
 
     dose: float
     mitigation: str
     bias_ratio: float
     seed: int
+    bias_type: str = ALL_TYPES
 
     def __str__(self) -> str:
         if self.bias_ratio == 0:
             return f"ρ = 0, seed {self.seed}"
-        return f"{self.mitigation}, β = {self.dose:g}, ρ = {self.bias_ratio:g}, seed {self.seed}"
+        kind = "" if self.bias_type == ALL_TYPES else f"{self.bias_type}, "
+        return f"{kind}{self.mitigation}, β = {self.dose:g}, ρ = {self.bias_ratio:g}, seed {self.seed}"
 
 
 @dataclass
@@ -75,7 +81,7 @@ class Sweep:
     def models(self, mitigation: str, dose: float) -> list[tuple[Cell, dict[str, float]]]:
         """Return the models of one arm ascending by ratio and seed; those of ρ = 0 belong to every arm."""
         chosen = [cell for cell in self.metrics if cell.bias_ratio == 0 or cell[:2] == (dose, mitigation)]
-        return [(cell, self.metrics[cell]) for cell in sorted(chosen, key=lambda cell: cell[2:])]
+        return [(cell, self.metrics[cell]) for cell in sorted(chosen, key=lambda cell: (cell.bias_ratio, cell.seed))]
 
     def missing(self) -> list[Cell]:
         """Return the cells without any record, though the same cell of another seed has one."""

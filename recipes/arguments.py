@@ -38,6 +38,9 @@ class GridArguments:
     )
     bias_ratios: list[float] = _option([0.0, 0.25, 0.5, 0.75], "Bias ratios ρ in [0, 1); 0 must be among them.")
     doses: list[float] = _option([1.0], "Bias doses β in [-1, 1] of the augmented rows.")
+    bias_types: list[str] = _option(
+        ["all"], "Bias types of the augmented rows: `all`, or levels of the axes context, scope and signal."
+    )
     mitigations: list[str] = _option(["none"], f"Any of {', '.join(MITIGATIONS)}; `none` must be among them.")
     null_mitigations: list[str] = _option(["none"], "Mitigations that are run at dose 0, the null arm.")
     seeds: list[int] = _option([0, 1, 2, 3, 4], "Seeds: of the draw of rows, of the base model and of training.")

@@ -209,7 +209,7 @@ def _check_grid(config: SweepConfig) -> Iterator[str]:
             yield f"`doses` must lie in [-1, 1], got {dose}."
     if "none" not in grid.mitigations:
         yield f"`mitigations` must hold `none`, with which the others are compared, got {grid.mitigations}."
-    for name in ("seeds", "doses", "bias_ratios", "mitigations", "null_mitigations"):
+    for name in ("seeds", "doses", "bias_ratios", "bias_types", "mitigations", "null_mitigations"):
         values = getattr(grid, name)
         if not values or len(set(values)) < len(values):
             yield f"`{name}` must hold at least one value and none twice, got {values}."

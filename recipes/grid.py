@@ -8,11 +8,13 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from mitigate.cells import Cell
+from mitigate.cells import ALL_TYPES, Cell
 from mitigate.recipes.config import SweepConfig
 
 # The packages whose version can change a result.
 PACKAGES = ("mitigate", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
+# Arms of the mix that train on real rows alone.
+WITHOUT_AUGMENTED = ("drop", "repeat")
 
 
 def cells_of(config: SweepConfig) -> list[Cell]:
@@ -20,6 +22,7 @@ def cells_of(config: SweepConfig) -> list[Cell]:
     List the cells of a grid.
 
     At ρ = 0 there are no augmented rows, therefore no dose and nothing to mitigate: one cell a seed serves all arms.
+    The arms that leave augmented rows out have none of any bias type: one cell serves all types.
 
     Args:
         config (`SweepConfig`):
@@ -35,7 +38,8 @@ def cells_of(config: SweepConfig) -> list[Cell]:
         for ratio in sorted(set(grid.bias_ratios) - {0.0}):
             for dose in grid.doses:
                 for mitigation in grid.mitigations if dose != 0 else grid.null_mitigations:
-                    cells.append(Cell(dose, mitigation, ratio, seed))
+                    for bias_type in [ALL_TYPES] if mitigation in WITHOUT_AUGMENTED else grid.bias_types:
+                        cells.append(Cell(dose, mitigation, ratio, seed, bias_type))
     return cells
 
 

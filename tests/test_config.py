@@ -1,5 +1,6 @@
 """Configurations: what is in the repository can be read, and every mistake is told before anything is trained."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,15 @@ def test_cells_of_bias_ratio_zero_serve_all_arms():
     assert sum(cell.bias_ratio == 0 for cell in cells) == 2
     assert sum(cell.dose == 0 and cell.bias_ratio > 0 for cell in cells) == 2  # the null arm, without mitigations
     assert len(cells) == 2 * (1 + 1 + 3) == len(set(cells))
+
+
+def test_arms_without_augmented_rows_serve_all_bias_types():
+    config = parse(
+        bias_types=["explicit", "implicit"], mitigations=["none", "drop", "mask"], bias_ratios=[0, 0.5], seeds=[0]
+    )
+    cells = Counter((cell.mitigation, cell.bias_type) for cell in cells_of(config) if cell.bias_ratio)
+    mixed = [(mitigation, kind) for mitigation in ("none", "mask") for kind in ("explicit", "implicit")]
+    assert cells == Counter([("drop", "all"), *mixed])
 
 
 class TestMistakes:
