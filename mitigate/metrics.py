@@ -7,37 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
-from sklearn.metrics import recall_score
 
-
-def tpr_gaps(
-    labels: Sequence[str], predictions: Sequence[str], groups: Sequence[str], pair: tuple[str, str]
-) -> dict[str, float]:
-    r"""
-    True-positive-rate gap of each class: \\( \text{TPR}_{g,y} - \text{TPR}_{g',y} \\) (De-Arteaga et al. 2019, §4).
-
-    Args:
-        labels (`Sequence[str]`):
-            True classes of `n` rows.
-        predictions (`Sequence[str]`):
-            Predicted classes.
-        groups (`Sequence[str]`):
-            Group of each row.
-        pair (`tuple[str, str]`):
-            The two groups \\( g \\) and \\( g' \\).
-
-    Returns:
-        `dict[str, float]`: Gap in [-1, 1] of each class, NaN where a group has no row of it.
-    """
-    true, predicted, group = np.asarray(labels), np.asarray(predictions), np.asarray(groups)
-    classes = sorted(set(labels))
-    first, second = (
-        recall_score(true[group == g], predicted[group == g], labels=classes, average=None, zero_division=np.nan)
-        if g in group
-        else np.full(len(classes), np.nan)
-        for g in pair
-    )
-    return dict(zip(classes, (first - second).tolist(), strict=True))
+from mitigate.gaps import TprGaps
 
 
 def stereotype_gap(
@@ -74,9 +45,9 @@ def stereotype_gap(
     unknown = sorted(set(labels) - set(stereotypes))
     if unknown:
         raise ValueError(f"No stereotyped group is named for the labels {', '.join(unknown)}.")
-    gaps = tpr_gaps(labels, predictions, groups, (names[0], names[1]))
-    signs = {label: 1.0 if stereotypes[label] == names[0] else -1.0 for label in gaps}
-    return float(np.mean([signs[label] * gap for label, gap in gaps.items()]))
+    gaps = TprGaps.from_rows(labels, predictions, groups, (names[0], names[1]))
+    signs = [1.0 if stereotypes[label] == names[0] else -1.0 for label in gaps.classes]
+    return float(np.mean(gaps.gaps * signs))
 
 
 def js_distance(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> float:

@@ -7,13 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitigate.metrics import js_distance, stereotype_gap, tpr_gaps
+from mitigate.gaps import TprGaps
+from mitigate.metrics import js_distance, stereotype_gap
 
 # Nurses: two of three women and one of two men are recognised. Pilots: none of one woman and both men.
 LABELS = ["nurse"] * 5 + ["pilot"] * 3
 GROUPS = ["f", "f", "f", "m", "m", "f", "m", "m"]
 PREDICTED = ["nurse", "nurse", "pilot", "nurse", "pilot", "nurse", "pilot", "pilot"]
 STEREOTYPES = {"nurse": "f", "pilot": "m"}
+
+
+def tpr_gaps(*rows):
+    gaps = TprGaps.from_rows(*rows)
+    return dict(zip(gaps.classes, gaps.gaps.tolist(), strict=True))
 
 
 def slow_gaps(labels, predictions, groups, pair):
