@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from mitigate.augment.bias_types import ATTRIBUTES, AXES
+from mitigate.tasks import TASKS
+
 # `drop`, `repeat` and `add` are other arms of the mix (mitigate.arms), for comparison with `none`, which is `replace`.
 # A "-shuffled" arm is the control of the one before: the same mitigation acting on rows drawn at random.
 MITIGATIONS = (
@@ -21,6 +24,8 @@ MITIGATIONS = (
     "loss",
     "loss-shuffled",
 )
+# The levels of the three axes; every row has one of each axis, so that it is of three types.
+BIAS_TYPES = tuple(level for levels in AXES.values() for level in levels)
 
 
 def _option(default: Any, help: str) -> Any:
@@ -34,12 +39,12 @@ class GridArguments:
     """The cells of the sweep."""
 
     task: str = _option(
-        "world", "What is trained and measured: `world` (the controlled testbed) or `table` (your rows)."
+        "world", "What is trained and measured: `world` (the controlled testbed), `table` or `tasks` (your rows)."
     )
     bias_ratios: list[float] = _option([0.0, 0.25, 0.5, 0.75], "Bias ratios ρ in [0, 1); 0 must be among them.")
     doses: list[float] = _option([1.0], "Bias doses β in [-1, 1] of the augmented rows.")
     bias_types: list[str] = _option(
-        ["all"], "Bias types of the augmented rows: `all`, or levels of the axes context, scope and signal."
+        ["all"], f"Bias types of the augmented rows, with `task: tasks`: `all`, {', '.join(BIAS_TYPES)}."
     )
     mitigations: list[str] = _option(["none"], f"Any of {', '.join(MITIGATIONS)}; `none` must be among them.")
     null_mitigations: list[str] = _option(["none"], "Mitigations that are run at dose 0, the null arm.")
@@ -115,6 +120,22 @@ class DataArguments:
         """
         pairs = (entry.partition("=") for entry in self.stereotypes)
         return {label.strip(): group.strip() for label, _, group in pairs}
+
+
+@dataclass
+class TaskArguments:
+    """The downstream tasks that every model is measured on, with `task: tasks`."""
+
+    tasks: list[str] = _option([], f"Any of {', '.join(TASKS)}.")
+    attribute: str | None = _option(
+        None, f"Whose bias is studied: {' or '.join(ATTRIBUTES)}. Tasks that it does not touch are controls."
+    )
+    items_dir: str | None = _option(
+        None, "Folder of items, `<task>.jsonl` or `<task>.csv`; a task without a file loads its default source."
+    )
+    max_items: int | None = _option(None, "Items of a task at most, drawn evenly over its groups and labels.")
+    eval_batch_size: int = _option(16, "Prompts in a batch.")
+    made_up_rows: bool = _option(False, "Write made-up rows and items into `output_dir`, and use them.")
 
 
 @dataclass

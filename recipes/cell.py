@@ -25,10 +25,11 @@ from mitigate.mixing import mix
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.config import ConfigError, SweepConfig
 from mitigate.recipes.grid import cell_id, digest, versions
+from mitigate.recipes.measuring import Asking
 from mitigate.recipes.models import load_model, train_base
+from mitigate.recipes.suite import TaskSuite
 from mitigate.recipes.tasks import TableTask, Task, WorldTask
-from mitigate.recipes.training import FitSettings, fit_classifier, fit_language_model
-from mitigate.scoring import candidate_probabilities, label_probabilities
+from mitigate.recipes.training import FitSettings, as_turns, fit_classifier, fit_language_model
 from mitigate.tag_steps import TokenPosition
 
 SHUFFLED_COLUMN = "shuffled"
@@ -55,7 +56,7 @@ def make_task(config: SweepConfig) -> Task:
             load_lexicon(config.mitigation.lexicon)
         except (ValueError, OSError) as error:
             raise ConfigError(f"`lexicon`: {error}") from error
-    return TableTask(config.data)
+    return TaskSuite(config) if config.grid.task == "tasks" else TableTask(config.data)
 
 
 def base_source(config: SweepConfig, task: Task, seed: int) -> str:
@@ -108,18 +109,21 @@ def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:
         callbacks = _callbacks(config, task, cell)
         model, steps = _fit(config, cell, model, tokenizer, rows, callbacks)
         real_tags = [callback.real_tag for callback in callbacks if callback.real_tag]
-        metrics = _measure(config, task, cell, model, tokenizer, "".join(real_tags))
+        trained = time.perf_counter()
+        measured = task.measure(model, tokenizer, _asking(config, cell, "".join(real_tags)))
         if wandb.run is not None:
-            wandb.run.summary.update(metrics)
+            wandb.run.summary.update(_flat(measured))
+    ended = time.perf_counter()
     return {
         "cell_id": cell_id(config, cell),
         "cell": cell._asdict(),
-        "metrics": metrics,
+        **measured,
         "rows": {"real": len(rows) - sum(rows["augmented"]), "augmented": sum(rows["augmented"])},
         "steps": steps,
         "settings": config.settings,
         "versions": versions(),
-        "runtime_s": round(time.perf_counter() - started, 3),
+        "runtime_s": round(ended - started, 3),
+        "times": {"train_s": round(trained - started, 3), "evaluate_s": round(ended - trained, 3)},
     }
 
 
@@ -146,7 +150,7 @@ def training_mix(config: SweepConfig, task: Task, cell: Cell) -> Dataset:
         real = real.select(np.resize(np.arange(counts.real), counts.rows))
     augmented = real.select([])
     if counts.augmented:
-        augmented = task.augmented(counts.augmented, dose=cell.dose, seed=cell.seed)
+        augmented = task.augmented(counts.augmented, dose=cell.dose, seed=cell.seed, bias_type=cell.bias_type)
     rows = mix(real, augmented, seed=cell.seed)
     flags = list(rows[AUGMENTED_COLUMN])
     random.Random(cell.seed).shuffle(flags)
@@ -195,25 +199,29 @@ def _fit(
         report_to=config.run.report_to,
         max_steps=equal_steps(config.fit.training_rows, rows_per_step=rows_per_step, epochs=config.fit.epochs),
     )
+    rows = rows.select_columns(columns)
+    if config.grid.task == "tasks" and tokenizer.chat_template is not None:
+        rows = rows.map(as_turns)  # as the tasks ask
     fit = fit_classifier if classify else fit_language_model
-    return fit(model, tokenizer, rows.select_columns(columns), settings, callbacks=callbacks)
+    return fit(model, tokenizer, rows, settings, callbacks=callbacks)
 
 
-def _measure(
-    config: SweepConfig,
-    task: Task,
-    cell: Cell,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    real_tag: str,
-) -> dict[str, float]:
-    test = task.test(seed=cell.seed)
-    prompts = list(test["prompt"])
-    if config.model.architecture == "classification":
-        return task.score(test, label_probabilities(model, tokenizer, prompts, max_length=config.fit.max_length))
-    at_start = config.mitigation.tag_position == "start"
-    prompts = [real_tag + prompt if at_start else prompt + real_tag for prompt in prompts]
-    return task.score(test, candidate_probabilities(model, tokenizer, prompts, list(test["candidates"])))
+def _asking(config: SweepConfig, cell: Cell, tag: str) -> Asking:
+    return Asking(
+        seed=cell.seed,
+        tag=tag,
+        tag_position=cast(TokenPosition, config.mitigation.tag_position),
+        classify=config.model.architecture == "classification",
+        max_length=config.fit.max_length,
+    )
+
+
+def _flat(measured: dict[str, Any]) -> dict[str, float]:
+    """Write what was measured under flat names, as trackers take them."""
+    if "metrics" in measured:
+        return dict(measured["metrics"])
+    named = ((f"{task}/{name}", value) for task, found in measured["tasks"].items() for name, value in found.items())
+    return {name: value for name, value in named if value is not None}
 
 
 def _tracked(config: SweepConfig, cell: Cell) -> Any:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
-import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -17,21 +15,18 @@ import yaml
 from transformers import HfArgumentParser
 
 from mitigate import world
-from mitigate.discrepancies import get_discrepancy
-from mitigate.lexicons import load_lexicon
-from mitigate.mixing import bias_counts
 from mitigate.recipes.arguments import (
-    MITIGATIONS,
     DataArguments,
     FitArguments,
     GridArguments,
     MitigationArguments,
     ModelArguments,
     RunArguments,
+    TaskArguments,
 )
-from mitigate.tag_steps import check_tagging
+from mitigate.recipes.checks import check_config, nearest
 
-PARTS = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, RunArguments)
+PARTS = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, TaskArguments, RunArguments)
 
 
 class ConfigError(ValueError):
@@ -54,6 +49,8 @@ class SweepConfig:
             Fine-tuning.
         data (`DataArguments`):
             The rows.
+        tasks (`TaskArguments`):
+            The downstream tasks.
         run (`RunArguments`):
             Execution.
     """
@@ -63,27 +60,44 @@ class SweepConfig:
     model: ModelArguments
     fit: FitArguments
     data: DataArguments
+    tasks: TaskArguments
     run: RunArguments
 
-    @property
+    @cached_property
     def settings(self) -> dict[str, Any]:
         """`dict`: All that a cell's result depends on, besides the cell itself."""
-        parts = (self.mitigation, self.model, self.fit, self.data)
         merged: dict[str, Any] = {"task": self.grid.task}
-        for part in parts:
+        for part in (self.mitigation, self.model, self.fit, self.data):
             merged |= dataclasses.asdict(part)
+        if self.grid.task == "tasks":
+            merged |= dataclasses.asdict(self.tasks)
         data = self.data
         files = [data.real_file, data.augmented_file, data.test_file, *self.mitigation.lexicon]
         merged["files"] = {name: _digest(Path(name)) for name in files if name and Path(name).is_file()}
         if self.grid.task == "world":
             merged["files"]["mitigate/world.py"] = _digest(Path(world.__file__))
+        if self.grid.task == "tasks":
+            merged["items"] = {path.name: _digest(path) for path in self.item_files.values()}
         return merged
 
     @property
     def base_settings(self) -> dict[str, Any]:
         """`dict`: All that a model trained from scratch depends on, besides its seed."""
         names = {option.name for part in (ModelArguments, DataArguments) for option in dataclasses.fields(part)}
-        return {name: value for name, value in self.settings.items() if name in {*names, "task", "files"}}
+        names |= {"task", "files", "tasks", "attribute", "made_up_rows"}
+        return {name: value for name, value in self.settings.items() if name in names}
+
+    @property
+    def item_files(self) -> dict[str, Path]:
+        """`dict[str, Path]`: Of each task that has a file of items, the file."""
+        folder = self.tasks.items_dir
+        if folder is None:
+            return {}
+        paths = {
+            task: [Path(folder) / f"{task}{suffix}" for suffix in (".jsonl", ".csv")] for task in self.tasks.tasks
+        }
+        found = {task: next((path for path in own if path.is_file()), None) for task, own in paths.items()}
+        return {task: path for task, path in found.items() if path is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """
@@ -92,7 +106,7 @@ class SweepConfig:
         Returns:
             `dict`: Value of every field.
         """
-        parts = (self.grid, self.mitigation, self.model, self.fit, self.data, self.run)
+        parts = (self.grid, self.mitigation, self.model, self.fit, self.data, self.tasks, self.run)
         return {name: value for part in parts for name, value in dataclasses.asdict(part).items()}
 
 
@@ -141,27 +155,15 @@ def read_arguments(
     """
     parser = _Parser(cast(Any, parts), description=description, allow_abbrev=False)
     parser.add_argument("--config", help="YAML file with any of these fields.")
+    parser.add_argument(
+        "--tiny", action="store_true", help="Read `<name>-tiny.yaml` on top of it, which lies beside it."
+    )
     known = [option.name for part in parts for option in dataclasses.fields(part)]
-    path = parser.parse_known_args(arguments)[0].config
-    written, problems = _read_yaml(path, parts) if path else ([], [])
-    # What comes later on the command line wins, so the file goes first.
+    given = parser.parse_known_args(arguments)[0]
+    written, problems = _as_words(_read_files(given.config, tiny=given.tiny), parts)
+    # What comes later on the command line wins, so the files go first.
     *parsed, _, unknown = parser.parse_args_into_dataclasses([*written, *arguments], return_remaining_strings=True)
     return list(parsed), problems + [_unknown_word(word, known) for word in unknown]
-
-
-def check_config(config: SweepConfig) -> list[str]:
-    """
-    Look for what cannot be run.
-
-    Args:
-        config (`SweepConfig`):
-            The configuration.
-
-    Returns:
-        `list[str]`: One sentence for each problem.
-    """
-    checks = [_check_grid, _check_names, _check_numbers, _check_data]
-    return [problem for check in checks for problem in check(config)]
 
 
 class _Parser(HfArgumentParser):
@@ -169,14 +171,31 @@ class _Parser(HfArgumentParser):
         raise ConfigError(message)
 
 
-def _read_yaml(path: str, parts: Sequence[type]) -> tuple[list[str], list[str]]:
-    """Write a file as command-line arguments, which are then checked like those; also tell what cannot be."""
+def _read_files(config: str | None, *, tiny: bool) -> dict[str, Any]:
+    """Read the file, and on top of it that of the tiny run."""
+    if config is None:
+        if tiny:
+            raise ConfigError("`--tiny` reads a file beside that of `--config`, so name one.")
+        return {}
+    path = Path(config)
+    overlay = path.with_name(f"{path.stem}-tiny{path.suffix}")
+    if tiny and not overlay.is_file():
+        raise ConfigError(f"`--tiny`: {path} has no tiny run, for which {overlay} would have to be there.")
+    return {key: value for file in (path, overlay)[: 1 + tiny] for key, value in _read_yaml(file).items()}
+
+
+def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"`--config`: {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"`--config`: {path} must hold `key: value` lines, got a {type(content).__name__}.")
+    return content
+
+
+def _as_words(content: dict[Any, Any], parts: Sequence[type]) -> tuple[list[str], list[str]]:
+    """Write settings as command-line arguments, which are then checked like those; also tell what cannot be."""
     options = [option for part in parts for option in dataclasses.fields(part)]
     known = [option.name for option in options]
     lists = {option.name for option in options if option.default_factory is not dataclasses.MISSING}
@@ -195,106 +214,11 @@ def _read_yaml(path: str, parts: Sequence[type]) -> tuple[list[str], list[str]]:
     return words, problems
 
 
-def _check_grid(config: SweepConfig) -> Iterator[str]:
-    grid = config.grid
-    for ratio in grid.bias_ratios:
-        try:
-            bias_counts(config.fit.training_rows, ratio)
-        except ValueError as error:
-            yield f"`bias_ratios`: {error}"
-    if 0 not in grid.bias_ratios or len(set(grid.bias_ratios)) < 2:
-        yield f"`bias_ratios` must hold 0, from which inheritance is measured, and one more, got {grid.bias_ratios}."
-    for dose in grid.doses:
-        if not -1 <= dose <= 1:
-            yield f"`doses` must lie in [-1, 1], got {dose}."
-    if "none" not in grid.mitigations:
-        yield f"`mitigations` must hold `none`, with which the others are compared, got {grid.mitigations}."
-    for name in ("seeds", "doses", "bias_ratios", "bias_types", "mitigations", "null_mitigations"):
-        values = getattr(grid, name)
-        if not values or len(set(values)) < len(values):
-            yield f"`{name}` must hold at least one value and none twice, got {values}."
-
-
-def _check_names(config: SweepConfig) -> Iterator[str]:
-    choices = {
-        "task": ([config.grid.task], ("world", "table")),
-        "mitigations": (config.grid.mitigations, MITIGATIONS),
-        "null_mitigations": (config.grid.null_mitigations, MITIGATIONS),
-        "architecture": ([config.model.architecture], ("causal", "classification")),
-        "report_to": ([config.run.report_to], ("wandb", "none")),
-    }
-    for field_name, (values, allowed) in choices.items():
-        for value in values:
-            if value not in allowed:
-                yield f"`{field_name}`: '{value}' is none of {', '.join(allowed)}.{_nearest(value, allowed)}"
-    used = {*config.grid.mitigations, *config.grid.null_mitigations}
-    attempts: list[tuple[str, Callable[[], object]]] = []
-    if used & {"loss", "loss-shuffled"}:
-        attempts.append(("discrepancy", lambda: get_discrepancy(config.mitigation.discrepancy)))
-    if used & {"mask", "mask-shuffled"} and config.grid.task != "world":
-        # Files are looked for when the rows are loaded, as those of the rows are.
-        names = [name for name in config.mitigation.lexicon if not name.endswith(".txt")]
-        attempts += [("lexicon", partial(load_lexicon, name)) for name in names]
-    for field_name, attempt in attempts:
-        try:
-            attempt()
-        except (ValueError, OSError) as error:
-            yield f"`{field_name}`: {error}"
-    classify = config.model.architecture == "classification"
-    if classify and used & {"token-paired", "token-paired-shuffled"}:
-        yield "`mitigations`: 'token-paired' needs a prompt to put the real tag in, so `architecture: causal`."
-    if classify and used & {"token", "token-shuffled"} and config.mitigation.tag_position == "answer":
-        yield "`tag_position`: a classifier has no answer for the tag to precede; set it to `start`."
-
-
-def _check_numbers(config: SweepConfig) -> Iterator[str]:
-    values = config.as_dict()
-    positive = ("training_rows", "batch_size", "epochs", "learning_rate", "max_length", "workers", "lora_rank")
-    scratch = ("hidden_size", "layers", "vocabulary_size", "base_epochs", "base_learning_rate")
-    for name in (*positive, *scratch):
-        if not 0 < values[name] < math.inf:
-            yield f"`{name}` must be greater than 0, got {values[name]}."
-    if values["loss_weight"] < 0:
-        yield f"`loss_weight` must be at least 0, got {values['loss_weight']}."
-    try:
-        check_tagging(values["tag_position"], values["tag_dropout"])
-    except ValueError as error:
-        yield f"`tag_position`, `tag_dropout`: {error}"
-
-
-def _check_data(config: SweepConfig) -> Iterator[str]:
-    if config.grid.task != "table":
-        return
-    data = config.data
-    for name in ("real_file", "test_file"):
-        if getattr(data, name) is None:
-            yield f"`{name}` is missing: `task: table` needs files of real and of test rows."
-    if (data.text_column is None) == (data.prompt_column is None):
-        yield "Name either `text_column` or `prompt_column`, the column that holds what the model reads."
-    if data.prompt_column and not data.completion_column:
-        yield "`prompt_column` needs `completion_column`, the column of the answer."
-    opinions = data.distribution_column is not None
-    if opinions != (data.options_column is not None):
-        yield "`options_column` and `distribution_column` go together."
-    if not opinions and not (data.label_column and data.group_column and data.stereotypes):
-        yield "`label_column`, `group_column` and `stereotypes` are needed for the TPR gap."
-    for entry in data.stereotypes:
-        if entry.count("=") != 1:
-            yield f"`stereotypes`: '{entry}' is not of the form label=group."
-    if config.model.architecture == "classification" and (opinions or not data.text_column):
-        yield "`architecture: classification` needs `text_column` and `label_column`."
-
-
 def _unknown_word(word: str, known: list[str]) -> str:
     if not word.startswith("--"):
         return f"'{word}' belongs to no key; a file of settings is named with `--config {word}`."
     key = word.removeprefix("--").split("=")[0]
-    return f"There is no key `{key}`.{_nearest(key, known)}"
-
-
-def _nearest(value: str, allowed: Iterable[str]) -> str:
-    near = difflib.get_close_matches(value, list(allowed), n=1)
-    return f" Did you mean `{near[0]}`?" if near else ""
+    return f"There is no key `{key}`.{nearest(key, known)}"
 
 
 def _digest(path: Path) -> str:

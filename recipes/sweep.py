@@ -143,6 +143,9 @@ def _report(config: SweepConfig, task: Task) -> int:
     failed = [record for record in records if record["status"] != "done"]
     for record in failed:
         print(f"failed: {Cell(**record['cell'])}: {record['error']}", file=sys.stderr)
+    if config.grid.task == "tasks":
+        print(f"Records: {records_folder(config)}")
+        return 1 if failed else 0
     try:
         analysis = analyse(records, labels=task.names)
     except ValueError as error:  # too many cells failed
@@ -167,6 +170,8 @@ def _summary(record: dict[str, Any]) -> str:
     cell = Cell(**record["cell"])
     if record["status"] != "done":
         return f"{cell}: FAILED, {record['error']}"
+    if "tasks" in record:
+        return f"{cell}: {len(record['tasks'])} tasks ({record['runtime_s']:.1f} s)"
     metrics = record["metrics"]
     return f"{cell}: bias {metrics['bias']:+.3f}, utility {metrics['utility']:.3f} ({record['runtime_s']:.1f} s)"
 

@@ -43,83 +43,14 @@ class Table:
     """
 
     def __init__(self, data: DataArguments) -> None:
-        self._data = data
         self._stereotypes = data.stereotype_of()
-        self._opinions = data.distribution_column is not None
-        real, augmented = self._training_files()
-        self.real = self._prepare(real, "real")
-        self.augmented = self._prepare(augmented, "augmented")
-        self.test = self._prepare(load_rows(_named(data.test_file), "test_file"), "test")
-        problems = list(self._problems_of_groups() if not self._opinions else ())
+        real, augmented = training_files(data)
+        self.real = prepare_rows(real, "real", data)
+        self.augmented = prepare_rows(augmented, "augmented", data)
+        self.test = prepare_rows(load_rows(_named(data.test_file), "test_file"), "test", data)
+        problems = list(self._problems_of_groups() if data.distribution_column is None else ())
         if problems:
             raise ConfigError("\n".join(problems))
-
-    def _training_files(self) -> tuple[Dataset, Dataset]:
-        data = self._data
-        rows = load_rows(_named(data.real_file), "real_file")
-        if data.augmented_file is not None:
-            return rows, load_rows(data.augmented_file, "augmented_file")
-        column = data.augmented_column
-        if column not in rows.column_names:
-            raise ConfigError(
-                f"`augmented_column`: '{column}' is not a column of {data.real_file} (columns: "
-                f"{', '.join(rows.column_names)}). Name the boolean column that tells augmented rows, or give the "
-                "augmented rows in a file of their own, `augmented_file`."
-            )
-        flags = [str(flag).strip().lower() for flag in rows[column]]
-        other = sorted(set(flags) - {*_TRUE, *_FALSE})
-        if other:
-            raise ConfigError(f"`augmented_column`: '{column}' must hold true and false, got '{other[0]}'.")
-        if len({flag in _TRUE for flag in flags}) == 1:
-            kind = "augmented" if flags[0] in _TRUE else "real"
-            raise ConfigError(f"`augmented_column`: all {len(rows)} rows of {data.real_file} are {kind}.")
-        sides = [[i for i, flag in enumerate(flags) if flag in values] for values in (_FALSE, _TRUE)]
-        return rows.select(sides[0]), rows.select(sides[1])
-
-    def _prepare(self, rows: Dataset, kind: str) -> Dataset:
-        named = self._columns(test=kind == "test")
-        for field_name, column in named.items():
-            if column not in rows.column_names:
-                raise ConfigError(
-                    f"`{field_name}`: '{column}' is not a column of the {kind} rows (columns: "
-                    f"{', '.join(rows.column_names)})."
-                )
-        prepared = []
-        for number, row in enumerate(rows, start=1):
-            values = {field_name: row[column] for field_name, column in named.items()}
-            empty = [field_name for field_name, value in values.items() if value is None or value == ""]
-            if empty:
-                raise ConfigError(f"`{empty[0]}`: '{named[empty[0]]}' is empty in {kind} row {number}.")
-            try:
-                prepared.append(self._row(values, test=kind == "test"))
-            except ValueError as error:
-                raise ConfigError(f"{error} ({kind} row {number})") from error
-        return Dataset.from_list(prepared)
-
-    def _columns(self, *, test: bool) -> dict[str, str]:
-        names = ["prompt_column" if self._data.prompt_column else "text_column", "group_column"]
-        if test and self._opinions:
-            names += ["options_column", "distribution_column"]
-        else:
-            names += ["completion_column", "label_column"]
-        columns = {name: getattr(self._data, name) for name in names if getattr(self._data, name) is not None}
-        if not {"options_column", "completion_column", "label_column"} & set(columns):
-            raise ConfigError("Name `completion_column` or `label_column`, the column of the answer to train on.")
-        return columns
-
-    def _row(self, values: dict[str, Any], *, test: bool) -> dict[str, Any]:
-        text = values.get("prompt_column")
-        result = {"prompt": f"{values['text_column']}{self._data.prompt_suffix}" if text is None else str(text)}
-        if "group_column" in values:
-            result["group"] = str(values["group_column"])
-        if "options_column" in values:
-            return result | _opinion(values["options_column"], values["distribution_column"])
-        if "label_column" in values:
-            result["label"] = str(values["label_column"])
-        result["completion"] = f" {values.get('completion_column', values.get('label_column'))}"
-        if test:
-            return {**result, "candidates": [f" {label}" for label in sorted(self._stereotypes)]}
-        return result
 
     def _problems_of_groups(self) -> Iterator[str]:
         for name, rows in (("real", self.real), ("augmented", self.augmented), ("test", self.test)):
@@ -141,6 +72,107 @@ class Table:
             for group in groups:
                 if counts[label, group] == 0:
                     yield f"No test row has label '{label}' and group '{group}', so their gap cannot be measured."
+
+
+def training_files(data: DataArguments) -> tuple[Dataset, Dataset]:
+    """
+    Read the files of rows to train on, with all their columns.
+
+    Args:
+        data (`DataArguments`):
+            Files and columns.
+
+    Returns:
+        `tuple[Dataset, Dataset]`: Real and augmented rows.
+
+    Raises:
+        ConfigError: If a file cannot be read, or real and augmented rows cannot be told apart.
+    """
+    rows = load_rows(_named(data.real_file), "real_file")
+    if data.augmented_file is not None:
+        return rows, load_rows(data.augmented_file, "augmented_file")
+    column = data.augmented_column
+    if column not in rows.column_names:
+        raise ConfigError(
+            f"`augmented_column`: '{column}' is not a column of {data.real_file} (columns: "
+            f"{', '.join(rows.column_names)}). Name the boolean column that tells augmented rows, or give the "
+            "augmented rows in a file of their own, `augmented_file`."
+        )
+    flags = [str(flag).strip().lower() for flag in rows[column]]
+    other = sorted(set(flags) - {*_TRUE, *_FALSE})
+    if other:
+        raise ConfigError(f"`augmented_column`: '{column}' must hold true and false, got '{other[0]}'.")
+    if len({flag in _TRUE for flag in flags}) == 1:
+        kind = "augmented" if flags[0] in _TRUE else "real"
+        raise ConfigError(f"`augmented_column`: all {len(rows)} rows of {data.real_file} are {kind}.")
+    sides = [[i for i, flag in enumerate(flags) if flag in values] for values in (_FALSE, _TRUE)]
+    return rows.select(sides[0]), rows.select(sides[1])
+
+
+def prepare_rows(rows: Dataset, kind: str, data: DataArguments) -> Dataset:
+    """
+    Take from the rows of a file what a sweep needs.
+
+    Args:
+        rows (`Dataset`):
+            The rows.
+        kind (`str`):
+            `"real"`, `"augmented"` or `"test"`.
+        data (`DataArguments`):
+            Columns.
+
+    Returns:
+        `Dataset`: As many rows, with `prompt`, `completion` (in test rows the answers to choose from), `label` and
+        `group`, where there are such columns.
+
+    Raises:
+        ConfigError: If a column is not there, or a value is missing or of the wrong kind.
+    """
+    named = _columns(data, test=kind == "test")
+    for field_name, column in named.items():
+        if column not in rows.column_names:
+            raise ConfigError(
+                f"`{field_name}`: '{column}' is not a column of the {kind} rows (columns: "
+                f"{', '.join(rows.column_names)})."
+            )
+    prepared = []
+    for number, row in enumerate(rows, start=1):
+        values = {field_name: row[column] for field_name, column in named.items()}
+        empty = [field_name for field_name, value in values.items() if value is None or value == ""]
+        if empty:
+            raise ConfigError(f"`{empty[0]}`: '{named[empty[0]]}' is empty in {kind} row {number}.")
+        try:
+            prepared.append(_row(values, data, test=kind == "test"))
+        except ValueError as error:
+            raise ConfigError(f"{error} ({kind} row {number})") from error
+    return Dataset.from_list(prepared)
+
+
+def _columns(data: DataArguments, *, test: bool) -> dict[str, str]:
+    names = ["prompt_column" if data.prompt_column else "text_column", "group_column"]
+    if test and data.distribution_column is not None:
+        names += ["options_column", "distribution_column"]
+    else:
+        names += ["completion_column", "label_column"]
+    columns = {name: getattr(data, name) for name in names if getattr(data, name) is not None}
+    if not {"options_column", "completion_column", "label_column"} & set(columns):
+        raise ConfigError("Name `completion_column` or `label_column`, the column of the answer to train on.")
+    return columns
+
+
+def _row(values: dict[str, Any], data: DataArguments, *, test: bool) -> dict[str, Any]:
+    text = values.get("prompt_column")
+    result = {"prompt": f"{values['text_column']}{data.prompt_suffix}" if text is None else str(text)}
+    if "group_column" in values:
+        result["group"] = str(values["group_column"])
+    if "options_column" in values:
+        return result | _opinion(values["options_column"], values["distribution_column"])
+    if "label_column" in values:
+        result["label"] = str(values["label_column"])
+    result["completion"] = f" {values.get('completion_column', values.get('label_column'))}"
+    if test:
+        return {**result, "candidates": [f" {label}" for label in sorted(data.stereotype_of())]}
+    return result
 
 
 def _opinion(options: Any, shares: Any) -> dict[str, Any]:

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 from datasets import Dataset
-from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from mitigate.metrics import js_distance, stereotype_gap
+from mitigate.cells import ALL_TYPES
 from mitigate.recipes.arguments import DataArguments
 from mitigate.recipes.config import ConfigError
+from mitigate.recipes.measuring import Asking, Probabilities, classification_scores, opinion_scores, probabilities
 from mitigate.recipes.tables import Table
 from mitigate.world import World
-
-Probabilities = Sequence[NDArray[np.float64]]
 
 
 class Task(Protocol):
     """
-    Rows to train and to measure on.
-
-    Training rows have `prompt` and `completion`; test rows have `prompt` and `candidates` (the answers to choose from)
-    and what `score` needs.
+    Rows to train on, which have `prompt` and `completion`, and a way to measure what a model has learned.
 
     Attributes:
         names (`dict[str, str]`):
@@ -40,20 +34,16 @@ class Task(Protocol):
         """Draw real rows."""
         ...
 
-    def augmented(self, count: int, *, dose: float, seed: int) -> Dataset:
-        """Draw augmented rows with a bias dose."""
+    def augmented(self, count: int, *, dose: float, seed: int, bias_type: str) -> Dataset:
+        """Draw augmented rows with a bias dose and of a bias type."""
         ...
 
     def corpus(self, *, seed: int) -> Dataset:
         """Give real rows to train a model from scratch on."""
         ...
 
-    def test(self, *, seed: int) -> Dataset:
-        """Give the rows to measure on."""
-        ...
-
-    def score(self, test: Dataset, probabilities: Probabilities) -> dict[str, float]:
-        """Compute the metrics from the probability of each candidate."""
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asking: Asking) -> dict[str, Any]:
+        """Measure a model: what its cell's record has under `metrics` or `tasks`, with that key."""
         ...
 
 
@@ -70,7 +60,7 @@ class WorldTask:
         """Draw real rows."""
         return self.world.real_rows(count, seed=seed)
 
-    def augmented(self, count: int, *, dose: float, seed: int) -> Dataset:
+    def augmented(self, count: int, *, dose: float, seed: int, bias_type: str = ALL_TYPES) -> Dataset:
         """Draw augmented rows with a bias dose."""
         return self.world.augmented_rows(count, dose=dose, seed=seed)
 
@@ -84,9 +74,14 @@ class WorldTask:
         answers = [f" {occupation}" for occupation in self.world.stereotypes]
         return pairs.add_column("candidates", [answers] * len(pairs))
 
-    def score(self, test: Dataset, probabilities: Probabilities) -> dict[str, float]:
+    def score(self, test: Dataset, found: Probabilities) -> dict[str, float]:
         """Compute the stereotype-signed TPR gap and the accuracy."""
-        return classification_scores(test, probabilities, self.world.stereotypes)
+        return classification_scores(test, found, self.world.stereotypes)
+
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asking: Asking) -> dict[str, Any]:
+        """Measure a model on the twins; see [`Task`]."""
+        test = self.test(seed=asking.seed)
+        return {"metrics": self.score(test, probabilities(model, tokenizer, test, asking))}
 
 
 class TableTask:
@@ -116,9 +111,9 @@ class TableTask:
 
         Of one seed, fewer rows are always among more, so that cells differ in their ratios rather than by luck.
         """
-        return self._draw(self._table.real, count, "real", seed)
+        return draw(self._table.real, count, "real", seed)
 
-    def augmented(self, count: int, *, dose: float, seed: int) -> Dataset:
+    def augmented(self, count: int, *, dose: float, seed: int, bias_type: str = ALL_TYPES) -> Dataset:
         r"""
         Draw augmented rows without replacement, equally many of each label and, of these, a share of
         \( (1 + \beta) / 2 \) from its stereotyped group.
@@ -127,7 +122,7 @@ class TableTask:
         """
         rows = self._table.augmented
         if self.opinions:
-            return self._draw(rows, count, "augmented", seed)
+            return draw(rows, count, "augmented", seed)
         chosen: list[int] = []
         labels = sorted(set(rows["label"]))
         for number, label in enumerate(labels):
@@ -154,11 +149,16 @@ class TableTask:
         """Give the test rows, the same for every seed."""
         return self._table.test
 
-    def score(self, test: Dataset, probabilities: Probabilities) -> dict[str, float]:
+    def score(self, test: Dataset, found: Probabilities) -> dict[str, float]:
         """Compute bias and utility."""
         if self.opinions:
-            return opinion_scores(test, probabilities)
-        return classification_scores(test, probabilities, self.stereotypes)
+            return opinion_scores(test, found)
+        return classification_scores(test, found, self.stereotypes)
+
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asking: Asking) -> dict[str, Any]:
+        """Measure a model on the test rows; see [`Task`]."""
+        test = self.test(seed=asking.seed)
+        return {"metrics": self.score(test, probabilities(model, tokenizer, test, asking))}
 
     def _side(self, label: str, own: bool) -> list[int]:
         """Find the augmented rows of a label, of its stereotyped group or of the other."""
@@ -166,59 +166,32 @@ class TableTask:
         group = self.stereotypes[label]
         return [i for i, (name, other) in enumerate(rows) if name == label and (other == group) == own]
 
-    def _draw(self, rows: Dataset, count: int, kind: str, seed: int) -> Dataset:
-        if count > len(rows):
-            raise ConfigError(
-                f"{count} {kind} rows are needed and {len(rows)} are there: lower `training_rows`"
-                f"{' or the largest bias ratio' if kind == 'augmented' else ''}."
-            )
-        places = list(range(len(rows)))
-        random.Random(f"{kind}-{seed}").shuffle(places)
-        return rows.select(places[:count])
 
-
-def classification_scores(
-    test: Dataset, probabilities: Probabilities, stereotypes: dict[str, str]
-) -> dict[str, float]:
+def draw(rows: Dataset, count: int, kind: str, seed: int) -> Dataset:
     """
-    Compute the stereotype-signed TPR gap and the accuracy.
+    Draw rows without replacement, so that of one seed fewer are always among more.
 
     Args:
-        test (`Dataset`):
-            Rows with `label`, `group` and `candidates`.
-        probabilities (`Sequence[np.ndarray]`):
-            Probability of each candidate.
-        stereotypes (`dict[str, str]`):
-            Stereotyped group of each label.
+        rows (`Dataset`):
+            The rows.
+        count (`int`):
+            How many to draw.
+        kind (`str`):
+            `"real"` or `"augmented"`.
+        seed (`int`):
+            Seed of the draw.
 
     Returns:
-        `dict[str, float]`: `bias` in [-1, 1] and `utility` in [0, 1].
+        `Dataset`: `count` rows.
+
+    Raises:
+        ConfigError: If there are not enough.
     """
-    choices = zip(test["candidates"], probabilities, strict=True)
-    predictions = [answers[int(p.argmax())].strip() for answers, p in choices]
-    labels, groups = list(test["label"]), list(test["group"])
-    accuracy = float(np.mean([p == label for p, label in zip(predictions, labels, strict=True)]))
-    return {"bias": stereotype_gap(labels, predictions, groups, stereotypes), "utility": accuracy}
-
-
-def opinion_scores(test: Dataset, probabilities: Probabilities) -> dict[str, float]:
-    """
-    Compute how far the model's answers are from people's, in all and per group.
-
-    Args:
-        test (`Dataset`):
-            Rows with `distribution` and, if there are groups, `group`.
-        probabilities (`Sequence[np.ndarray]`):
-            Probability of each answer.
-
-    Returns:
-        `dict[str, float]`: `bias`, the mean Jensen–Shannon distance in [0, 1]; `utility`, 1 minus that; and
-        `bias/<group>` for every group.
-    """
-    targets = [np.asarray(target, dtype=float) for target in test["distribution"]]
-    distances = np.array([js_distance(p, q) for p, q in zip(probabilities, targets, strict=True)])
-    scores = {"bias": float(distances.mean()), "utility": float(1 - distances.mean())}
-    if "group" in test.column_names:
-        groups = np.asarray(test["group"])
-        scores |= {f"bias/{group}": float(distances[groups == group].mean()) for group in sorted(set(groups))}
-    return scores
+    if count > len(rows):
+        raise ConfigError(
+            f"{count} {kind} rows are needed and {len(rows)} are there: lower `training_rows`"
+            f"{' or the largest bias ratio' if kind != 'real' else ''}."
+        )
+    places = list(range(len(rows)))
+    random.Random(f"{kind}-{seed}").shuffle(places)
+    return rows.select(places[:count])

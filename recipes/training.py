@@ -175,6 +175,23 @@ def fit_classifier(
     return _train(trainer)
 
 
+def as_turns(row: dict[str, Any]) -> dict[str, Any]:
+    """
+    Make a conversation of a row, which a chat template then writes.
+
+    Args:
+        row (`dict`):
+            With `prompt` and `completion`, both text.
+
+    Returns:
+        `dict`: Both as turns, of the user and of the assistant.
+    """
+    return {
+        "prompt": [{"role": "user", "content": row["prompt"]}],
+        "completion": [{"role": "assistant", "content": row["completion"].strip()}],
+    }
+
+
 def _train(trainer: Trainer) -> tuple[PreTrainedModel, int]:
     # Many cells report to one terminal, so none of them prints its losses.
     trainer.remove_callback(PrinterCallback)

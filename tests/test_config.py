@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mitigate.recipes.config import MITIGATIONS, ConfigError, parse_config
+from mitigate.recipes.arguments import MITIGATIONS
+from mitigate.recipes.config import ConfigError, parse_config
 from mitigate.recipes.grid import cell_id, cells_of
 from mitigate.recipes.sweep import main
 
@@ -78,7 +79,7 @@ class TestMistakes:
             ({"mitigations": ["none", "maks"]}, "Did you mean `mask`?"),
             ({"mitigations": ["mask"]}, "`mitigations` must hold `none`, with which the others are compared"),
             ({"null_mitigations": ["non"]}, "`null_mitigations`: 'non' is none of"),
-            ({"task": "wrld"}, "`task`: 'wrld' is none of world, table. Did you mean `world`?"),
+            ({"task": "wrld"}, "`task`: 'wrld' is none of world, table, tasks. Did you mean `world`?"),
             ({"report_to": "wandbb"}, "Did you mean `wandb`?"),
             ({"mitigations": ["none", "loss"], "discrepancy": "mdm"}, "Did you mean 'mmd'?"),
             ({**TABLE, "mitigations": ["none", "mask"], "lexicon": ["nationality", "gendr"]}, "`lexicon`: "),

@@ -1,0 +1,191 @@
+"""What is wrong with a configuration, told before any training."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mitigate.augment.bias_types import ATTRIBUTES
+from mitigate.cells import ALL_TYPES
+from mitigate.discrepancies import get_discrepancy
+from mitigate.lexicons import load_lexicon
+from mitigate.mixing import bias_counts
+from mitigate.recipes.arguments import BIAS_TYPES, MITIGATIONS
+from mitigate.tag_steps import check_tagging
+from mitigate.tasks import TASKS
+
+if TYPE_CHECKING:
+    from mitigate.recipes.config import SweepConfig
+
+
+def check_config(config: SweepConfig) -> list[str]:
+    """
+    Look for what cannot be run.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+
+    Returns:
+        `list[str]`: One sentence for each problem.
+    """
+    checks = [_check_grid, _check_names, _check_numbers, _check_table, _check_tasks]
+    return [problem for check in checks for problem in check(config)]
+
+
+def _check_grid(config: SweepConfig) -> Iterator[str]:
+    grid = config.grid
+    for ratio in grid.bias_ratios:
+        try:
+            bias_counts(config.fit.training_rows, ratio)
+        except ValueError as error:
+            yield f"`bias_ratios`: {error}"
+    if 0 not in grid.bias_ratios or len(set(grid.bias_ratios)) < 2:
+        yield f"`bias_ratios` must hold 0, from which inheritance is measured, and one more, got {grid.bias_ratios}."
+    for dose in grid.doses:
+        if not -1 <= dose <= 1:
+            yield f"`doses` must lie in [-1, 1], got {dose}."
+    if "none" not in grid.mitigations:
+        yield f"`mitigations` must hold `none`, with which the others are compared, got {grid.mitigations}."
+    for name in ("seeds", "doses", "bias_ratios", "bias_types", "mitigations", "null_mitigations"):
+        values = getattr(grid, name)
+        if not values or len(set(values)) < len(values):
+            yield f"`{name}` must hold at least one value and none twice, got {values}."
+
+
+def _check_names(config: SweepConfig) -> Iterator[str]:
+    choices = {
+        "task": ([config.grid.task], ("world", "table", "tasks")),
+        "bias_types": (config.grid.bias_types, (ALL_TYPES, *BIAS_TYPES)),
+        "mitigations": (config.grid.mitigations, MITIGATIONS),
+        "null_mitigations": (config.grid.null_mitigations, MITIGATIONS),
+        "architecture": ([config.model.architecture], ("causal", "classification")),
+        "report_to": ([config.run.report_to], ("wandb", "none")),
+    }
+    for field_name, (values, allowed) in choices.items():
+        for value in values:
+            if value not in allowed:
+                yield f"`{field_name}`: '{value}' is none of {', '.join(allowed)}.{nearest(value, allowed)}"
+    used = {*config.grid.mitigations, *config.grid.null_mitigations}
+    attempts: list[tuple[str, Callable[[], object]]] = []
+    if used & {"loss", "loss-shuffled"}:
+        attempts.append(("discrepancy", lambda: get_discrepancy(config.mitigation.discrepancy)))
+    if used & {"mask", "mask-shuffled"} and config.grid.task != "world":
+        # Files are looked for when the rows are loaded, as those of the rows are.
+        names = [name for name in config.mitigation.lexicon if not name.endswith(".txt")]
+        attempts += [("lexicon", partial(load_lexicon, name)) for name in names]
+    for field_name, attempt in attempts:
+        try:
+            attempt()
+        except (ValueError, OSError) as error:
+            yield f"`{field_name}`: {error}"
+    classify = config.model.architecture == "classification"
+    if classify and used & {"token-paired", "token-paired-shuffled"}:
+        yield "`mitigations`: 'token-paired' needs a prompt to put the real tag in, so `architecture: causal`."
+    if classify and used & {"token", "token-shuffled"} and config.mitigation.tag_position == "answer":
+        yield "`tag_position`: a classifier has no answer for the tag to precede; set it to `start`."
+
+
+def _check_numbers(config: SweepConfig) -> Iterator[str]:
+    values = config.as_dict()
+    positive = ("training_rows", "batch_size", "epochs", "learning_rate", "max_length", "workers", "lora_rank")
+    scratch = ("hidden_size", "layers", "vocabulary_size", "base_epochs", "base_learning_rate")
+    for name in (*positive, *scratch):
+        if not 0 < values[name] < math.inf:
+            yield f"`{name}` must be greater than 0, got {values[name]}."
+    if values["loss_weight"] < 0:
+        yield f"`loss_weight` must be at least 0, got {values['loss_weight']}."
+    try:
+        check_tagging(values["tag_position"], values["tag_dropout"])
+    except ValueError as error:
+        yield f"`tag_position`, `tag_dropout`: {error}"
+
+
+def _check_table(config: SweepConfig) -> Iterator[str]:
+    if config.grid.task != "table":
+        return
+    data = config.data
+    for name in ("real_file", "test_file"):
+        if getattr(data, name) is None:
+            yield f"`{name}` is missing: `task: table` needs files of real and of test rows."
+    yield from _check_columns(config)
+    opinions = data.distribution_column is not None
+    if opinions != (data.options_column is not None):
+        yield "`options_column` and `distribution_column` go together."
+    if not opinions and not (data.label_column and data.group_column and data.stereotypes):
+        yield "`label_column`, `group_column` and `stereotypes` are needed for the TPR gap."
+    for entry in data.stereotypes:
+        if entry.count("=") != 1:
+            yield f"`stereotypes`: '{entry}' is not of the form label=group."
+    if config.model.architecture == "classification" and (opinions or not data.text_column):
+        yield "`architecture: classification` needs `text_column` and `label_column`."
+
+
+def _check_columns(config: SweepConfig) -> Iterator[str]:
+    data = config.data
+    if (data.text_column is None) == (data.prompt_column is None):
+        yield "Name either `text_column` or `prompt_column`, the column that holds what the model reads."
+    if data.prompt_column and not data.completion_column:
+        yield "`prompt_column` needs `completion_column`, the column of the answer."
+
+
+def _check_tasks(config: SweepConfig) -> Iterator[str]:
+    grid, tasks = config.grid, config.tasks
+    if grid.task != "tasks":
+        if grid.bias_types != [ALL_TYPES]:
+            yield f"`bias_types`: the rows of `task: {grid.task}` have none; leave it at [all], got {grid.bias_types}."
+        for name in ("tasks", "items_dir", "made_up_rows"):
+            if value := getattr(tasks, name):
+                yield f"`{name}` is for `task: tasks`, got {value} with `task: {grid.task}`."
+        return
+    if not tasks.tasks or len(set(tasks.tasks)) < len(tasks.tasks):
+        yield f"`tasks` must hold at least one task and none twice, got {tasks.tasks} (available: {', '.join(TASKS)})."
+    for task in tasks.tasks:
+        if task not in TASKS:
+            yield f"`tasks`: '{task}' is none of {', '.join(TASKS)}.{nearest(task, TASKS)}"
+    if tasks.attribute not in ATTRIBUTES:
+        yield f"`attribute` must be {' or '.join(ATTRIBUTES)}, whose bias is studied, got {tasks.attribute}."
+    if tasks.max_items is not None and tasks.max_items < 1:
+        yield f"`max_items` must be greater than 0, got {tasks.max_items}."
+    if tasks.eval_batch_size < 1:
+        yield f"`eval_batch_size` must be greater than 0, got {tasks.eval_batch_size}."
+    if config.model.architecture == "classification":
+        yield "`architecture`: a classifier can answer none of the tasks; set it to `causal`."
+    if grid.doses != [1]:
+        yield f"`doses` must be [1] with `task: tasks`, whose rows are taken as they were written, got {grid.doses}."
+    yield from _check_rows_of_tasks(config)
+
+
+def _check_rows_of_tasks(config: SweepConfig) -> Iterator[str]:
+    data, tasks = config.data, config.tasks
+    if data.test_file is not None:
+        yield "`test_file` is not read with `task: tasks`, whose tasks have items of their own (`items_dir`)."
+    own = {"real_file": data.real_file, "augmented_file": data.augmented_file, "items_dir": tasks.items_dir}
+    if tasks.made_up_rows:
+        for name, value in own.items():
+            if value is not None:
+                yield f"`{name}` is not read with `made_up_rows`; leave out one of the two, got {value}."
+        return
+    if data.real_file is None:
+        yield "`real_file` is missing: `task: tasks` needs a file of real rows, or `made_up_rows: true`."
+    yield from _check_columns(config)
+
+
+def nearest(value: str, allowed: Iterable[str]) -> str:
+    """
+    Name what was probably meant.
+
+    Args:
+        value (`str`):
+            What was written.
+        allowed (`Iterable[str]`):
+            What could have been.
+
+    Returns:
+        `str`: A sentence with a space before it; empty if nothing is near.
+    """
+    near = difflib.get_close_matches(value, list(allowed), n=1)
+    return f" Did you mean `{near[0]}`?" if near else ""

@@ -1,0 +1,111 @@
+"""Rows of the user to train on, and downstream tasks to measure on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from mitigate.augment.bias_types import AXES
+from mitigate.cells import ALL_TYPES
+from mitigate.recipes.config import ConfigError, SweepConfig
+from mitigate.recipes.items import load_items
+from mitigate.recipes.measuring import Asking
+from mitigate.recipes.tables import prepare_rows, training_files
+from mitigate.recipes.tasks import draw
+from mitigate.tasks import Scores, evaluate
+
+
+class TaskSuite:
+    """
+    Real and augmented rows of files, whose augmented ones have bias types, and several downstream tasks.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+
+    Attributes:
+        tasks (`dict[str, tuple[Task, Dataset]]`):
+            Each task by its name, with the items that a model is asked about.
+
+    Raises:
+        ConfigError: If a file or column is not there or a value is missing, if bias types are asked for and the
+            augmented rows do not tell theirs, or if the items of a task cannot be read. On drawing, if there are not
+            enough rows.
+    """
+
+    names = {"bias": "bias", "utility": "utility"}  # noqa: RUF012  # each task has its own
+    sensitive_words: list[str] | None = None
+
+    def __init__(self, config: SweepConfig) -> None:
+        real, augmented = training_files(config.data)
+        self._real = prepare_rows(real, "real", config.data)
+        self._augmented = prepare_rows(augmented, "augmented", config.data)
+        source = config.data.augmented_file or str(config.data.real_file)
+        typed = config.grid.bias_types != [ALL_TYPES]
+        self._places = _places_by_type(augmented, source) if typed else {}
+        files = config.item_files
+        self.tasks = {
+            name: load_items(name, str(files[name]) if name in files else None, config.tasks.max_items)
+            for name in config.tasks.tasks
+        }
+        self._batch_size = config.tasks.eval_batch_size
+
+    def real(self, count: int, *, seed: int) -> Dataset:
+        """Draw real rows without replacement; of one seed, fewer are always among more."""
+        return draw(self._real, count, "real", seed)
+
+    def augmented(self, count: int, *, dose: float, seed: int, bias_type: str = ALL_TYPES) -> Dataset:
+        """
+        Draw augmented rows of a bias type without replacement; of one seed and type, fewer are always among more.
+
+        Rows are taken as they were written, so there is no dose to set.
+        """
+        if bias_type == ALL_TYPES:
+            return draw(self._augmented, count, "augmented", seed)
+        return draw(self._augmented.select(self._places[bias_type]), count, f"augmented {bias_type}", seed)
+
+    def corpus(self, *, seed: int) -> Dataset:
+        """Give all real rows."""
+        return self._real
+
+    def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asking: Asking) -> dict[str, Any]:
+        """Measure a model on every task; see [`~mitigate.recipes.tasks.Task`]."""
+        found = {}
+        for name, (task, items) in self.tasks.items():
+            scores = evaluate(
+                task,
+                model,
+                tokenizer,
+                items,
+                batch_size=self._batch_size,
+                tag=asking.tag,
+                tag_position=asking.tag_position,
+            )
+            found[name] = _finite(scores)
+        return {"tasks": found}
+
+
+def _finite(scores: Scores) -> dict[str, float | None]:
+    # JSON has no NaN: what a model's answers do not tell is null.
+    return {name: value if math.isfinite(value) else None for name, value in scores.as_dict().items()}
+
+
+def _places_by_type(rows: Dataset, source: str) -> Mapping[str, list[int]]:
+    """Find the rows of each level of each axis."""
+    places: dict[str, list[int]] = {}
+    for axis, levels in AXES.items():
+        if axis not in rows.column_names:
+            raise ConfigError(
+                f"`bias_types`: {source} has no column '{axis}' (columns: {', '.join(rows.column_names)}). Rows as "
+                "`mitigate augment` writes them have it; for others leave `bias_types` at [all]."
+            )
+        values = list(rows[axis])
+        strange = [value for value in values if value not in levels]
+        if strange:
+            raise ConfigError(f"`bias_types`: '{axis}' of {source} must be {' or '.join(levels)}, got '{strange[0]}'.")
+        places |= {level: [i for i, value in enumerate(values) if value == level] for level in levels}
+    return places
