@@ -21,6 +21,7 @@ def candidate_probabilities(
     candidates: Sequence[Sequence[str]],
     *,
     batch_size: int = 64,
+    add_special_tokens: bool = True,
 ) -> list[NDArray[np.float64]]:
     """
     Probability of each candidate answer to each prompt, normalised over the candidates of that prompt.
@@ -39,6 +40,9 @@ def candidate_probabilities(
             For each prompt its candidate answers, as they follow the prompt (mind the leading space).
         batch_size (`int`, *optional*, defaults to 64):
             Sequences in one forward pass.
+        add_special_tokens (`bool`, *optional*, defaults to `True`):
+            Whether the tokenizer puts its special tokens, such as that of the beginning of a text. A chat template has
+            put them already.
 
     Returns:
         `list[np.ndarray]`: `n` arrays of float64; each sums to 1 and has one value a candidate.
@@ -47,7 +51,7 @@ def candidate_probabilities(
         ValueError: If a candidate adds no token to its prompt.
     """
     sequences = [
-        _tokenize(tokenizer, prompt, answer)
+        _tokenize(tokenizer, prompt, answer, add_special_tokens)
         for prompt, answers in zip(prompts, candidates, strict=True)
         for answer in answers
     ]
@@ -134,9 +138,9 @@ def batch_logits(model: PreTrainedModel, sequences: Sequence[Sequence[int]]) -> 
     return logits
 
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str) -> tuple[list[int], int]:
-    start: list[int] = tokenizer(prompt)["input_ids"]
-    whole: list[int] = tokenizer(prompt + answer)["input_ids"]
+def _tokenize(tokenizer: PreTrainedTokenizerBase, prompt: str, answer: str, special: bool) -> tuple[list[int], int]:
+    start: list[int] = tokenizer(prompt, add_special_tokens=special)["input_ids"]
+    whole: list[int] = tokenizer(prompt + answer, add_special_tokens=special)["input_ids"]
     shared = next(
         (i for i, (a, b) in enumerate(zip(start, whole, strict=False)) if a != b), min(len(start), len(whole))
     )

@@ -2,7 +2,8 @@
 
 from mitigate.tasks.answers import Decoding, choose, generate
 from mitigate.tasks.base import GroupScores, Prompt, Readings, Scores, Task
-from mitigate.tasks.registry import TASKS, evaluate, load_task
+from mitigate.tasks.registry import TASKS, evaluate, evaluate_prompts, load_task
+from mitigate.tasks.samples import sample_prompts
 from mitigate.tasks.sources import Source
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Task",
     "choose",
     "evaluate",
+    "evaluate_prompts",
     "generate",
     "load_task",
+    "sample_prompts",
 ]

@@ -66,10 +66,17 @@ def render(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     Returns:
         `str`: The text that the answer follows. Without a template it ends in the prompt's opening.
     """
-    if tokenizer.chat_template is None:
-        return f"{prompt.text}\n{prompt.opening}"
-    turns = [{"role": "user", "content": prompt.text}]
-    return cast(str, tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    text = f"{prompt.text}\n{prompt.opening}"
+    if tokenizer.chat_template is not None:
+        turns = [{"role": "user", "content": prompt.text}]
+        text = cast(str, tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    if prompt.tag_position == "answer":
+        return text + prompt.tag
+    # As in training, after the token of the beginning of the text, which a template writes itself.
+    opening = next(
+        (token for token in (tokenizer.bos_token, tokenizer.cls_token) if token and text.startswith(token)), ""
+    )
+    return opening + prompt.tag + text.removeprefix(opening)
 
 
 def choose(
@@ -100,7 +107,9 @@ def choose(
     space = "" if tokenizer.chat_template is not None else " "
     texts = [render(tokenizer, prompt) for prompt in prompts]
     choices = [[f"{space}{choice}" for choice in prompt.choices] for prompt in prompts]
-    return candidate_probabilities(model, tokenizer, texts, choices, batch_size=batch_size)
+    # A chat template writes the special tokens itself.
+    special = tokenizer.chat_template is None
+    return candidate_probabilities(model, tokenizer, texts, choices, batch_size=batch_size, add_special_tokens=special)
 
 
 def generate(

@@ -38,6 +38,14 @@ class Prompt:
             Opens the answer for models without a chat template.
         item (`Mapping`, *optional*):
             What the task needs to read and score the answer.
+        block (`str`, *optional*, defaults to `""`):
+            Prompts of one block are compared with each other, such as those that ask about one panel in all orders: a
+            sample takes all of them or none. Empty for a prompt that stands alone.
+        tag (`str`, *optional*, defaults to `""`):
+            Token that tells the model what kind of text this is: that of real text for a model trained with paired
+            tags.
+        tag_position (`"start"` or `"answer"`, *optional*, defaults to `"start"`):
+            Where the tag goes: before the prompt, or right before the answer.
     """
 
     text: str
@@ -46,6 +54,9 @@ class Prompt:
     choices: tuple[str, ...] = ()
     opening: str = "Answer:"
     item: Mapping[str, Any] = field(default_factory=dict)
+    block: str = ""
+    tag: str = ""
+    tag_position: Literal["start", "answer"] = "start"
 
 
 @dataclass(frozen=True)

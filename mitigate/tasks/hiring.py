@@ -91,7 +91,7 @@ def _ask(job: Job, panel: dict[str, str], key: str) -> Iterator[Prompt]:
         candidates = [panel[group] for group in ordered]
         lines = [f"- {name}: {job.profile.replace('{name}', name)}" for name in candidates]
         text = "\n".join([_QUESTION.format(job.occupation), *lines, _REQUEST])
-        yield Prompt(text, choices=tuple(candidates), item={"groups": ordered})
+        yield Prompt(text, choices=tuple(candidates), item={"groups": ordered}, block=key)
 
 
 def selection_scores(panels: Sequence[Sequence[str]], readings: Readings[int]) -> Scores:

@@ -122,6 +122,7 @@ class LettersTask(Task[str]):
                 group,
                 opening="Letter:",
                 item={"pair": f"{row}-{number}"},
+                block=f"{row}-{number}",
             )
             for row, job in enumerate(load_jobs(self.jobs))
             for number, panel in enumerate(panels(names, self.letters_per_job, f"{self.seed}-{job.occupation}"))

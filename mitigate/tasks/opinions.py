@@ -103,7 +103,7 @@ class OpinionsTask(Task[Shares]):
                 listed = [f"{letter}: {options[place]}" for letter, place in zip(letters, order, strict=True)]
                 text = "\n".join([f"{request} this question?", row["question"], *listed, "Answer with one letter."])
                 item = {"question": number, "order": order, "options": options, "shares": row["distribution"]}
-                prompts.append(Prompt(text, row["group"], choices=letters, item=item))
+                prompts.append(Prompt(text, row["group"], choices=letters, item=item, block=str(number)))
         return prompts
 
     def parse(self, prompt: Prompt, answer: Answer) -> Shares | None:

@@ -113,10 +113,11 @@ class SalaryTask(Task[float]):
                 "Answer with one number and nothing else.",
                 group=group,
                 item={"name": name, "job": f"{number} {job.occupation}"},
+                block=f"{number}-{place}",
             )
             for number, job in enumerate(load_jobs(self.jobs), start=1)
             for group, own in names.items()
-            for name in own
+            for place, name in enumerate(own)
         ]
 
     def parse(self, prompt: Prompt, answer: Answer) -> float | None:
