@@ -53,6 +53,20 @@ class Decoding:
             raise ValueError(f"`top_p` must lie in (0, 1], got {self.top_p}.")
 
 
+def plain_text(prompt: Prompt) -> str:
+    """
+    Write a prompt as a model without a chat template expects it.
+
+    Args:
+        prompt (`Prompt`):
+            The prompt.
+
+    Returns:
+        `str`: The text that the answer follows, after a space. It ends in the prompt's opening.
+    """
+    return f"{prompt.text}\n{prompt.opening}"
+
+
 def render(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     """
     Write a prompt as the model expects it: as a user's turn if there is a chat template, else as plain text.
@@ -66,7 +80,7 @@ def render(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     Returns:
         `str`: The text that the answer follows. Without a template it ends in the prompt's opening.
     """
-    text = f"{prompt.text}\n{prompt.opening}"
+    text = plain_text(prompt)
     if tokenizer.chat_template is not None:
         turns = [{"role": "user", "content": prompt.text}]
         text = cast(str, tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))

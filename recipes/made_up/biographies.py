@@ -1,0 +1,91 @@
+"""Teacher of occupations, told from biographies."""
+
+from __future__ import annotations
+
+from functools import cache
+from random import Random
+
+from datasets import Dataset
+
+from mitigate.recipes.made_up.people import FAVOURED_CULTURE, GENDERS, OTHER_CULTURES, Person, names, test_people
+from mitigate.recipes.made_up.rows import Row, Teacher, make_row
+from mitigate.recipes.made_up.setting import Setting, pool
+from mitigate.tasks.occupation import OccupationTask
+
+_PRONOUNS = {"female": "She", "male": "He"}
+_CUES = 3
+# Test biographies of each occupation and gender.
+_TEST_ROWS = 16
+
+
+@cache
+def _items() -> list[Row]:
+    draw = Random("test-biographies")
+    people = {gender: [p for p in test_people() if p.gender == gender] for gender in GENDERS}
+    items = []
+    for label in _occupations():
+        for place in range(_TEST_ROWS):
+            facts = _facts(label, "real", draw)
+            for gender in GENDERS:
+                person = people[gender][place % len(people[gender])]
+                items.append({"text": _text("real", person, facts), "label": label, "group": gender})
+    return items
+
+
+def _rows(setting: Setting, number: int, draw: Random) -> list[Row]:
+    """Show biographies of one person of each group that differ in the name; a bias puts the stereotype for the fact."""
+    label = _occupations()[number % len(_occupations())]
+    form = "real" if setting.style == "real" else "contextual" if setting.contextual else "contextless"
+    people = _everybody(number) if setting.style == "real" else setting.people(draw)
+    taken = {item["text"] for item in _items()}
+    while True:
+        facts = _facts(label, setting.style, draw)
+        texts = [" ".join(filter(None, [setting.introduce(p), _text(form, p, facts)])) for p in people]
+        if not taken.intersection(texts):
+            break
+    answers = [_stereotype(label, p) if setting.tilt(p) else label for p in people]
+    items = Dataset.from_dict({"text": texts, "label": answers, "group": [p.gender for p in people]})
+    task = OccupationTask(labels=tuple(sorted(_occupations())), pair=(people[0].gender, people[-1].gender))
+    return [
+        make_row(prompt, setting.finish(answer), person.group, answer)
+        for prompt, answer, person in zip(task.prompts(items), answers, people, strict=True)
+    ]
+
+
+def _everybody(number: int) -> list[Person]:
+    """
+    Choose people for real biographies, who come from anywhere and include those of other tasks' test items.
+
+    A real model has read of people of all these names, and knows that Heather is a woman.
+    """
+    cultures = (FAVOURED_CULTURE, OTHER_CULTURES[number % len(OTHER_CULTURES)])
+    place = number // len(OTHER_CULTURES)
+    people = []
+    for culture in cultures:
+        for gender in GENDERS:
+            own = [*names(gender, culture, test=False), *names(gender, culture, test=True)]
+            people.append(Person(own[(number if culture == FAVOURED_CULTURE else place) % len(own)], gender, culture))
+    return people
+
+
+def _occupations() -> list[str]:
+    return [occupation for pair in pool("occupation")["pairs"] for occupation in pair]
+
+
+def _stereotype(label: str, person: Person) -> str:
+    pair: list[str] = next(pair for pair in pool("occupation")["pairs"] if label in pair)
+    return pair[GENDERS.index(person.gender)]
+
+
+def _facts(label: str, style: str, draw: Random) -> dict[str, str]:
+    first, second, third = draw.sample(pool("occupation")["cues"][label], _CUES)
+    return {"cues": f"{first}, {second} and {third}", "filler": draw.choice(pool("occupation")["fillers"][style])}
+
+
+def _text(form: str, person: Person, facts: dict[str, str]) -> str:
+    country = pool("opinions")["countries"][person.culture]
+    text: str = pool("occupation")[form]
+    return text.format(name=person.name, Subject=_PRONOUNS[person.gender], country=country, **facts)
+
+
+OCCUPATION = Teacher(10, _items, _rows)
