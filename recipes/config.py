@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn, cast
 
 import yaml
 from transformers import HfArgumentParser
 
 from mitigate import world
+from mitigate.recipes import made_up
 from mitigate.recipes.arguments import (
     DataArguments,
     FitArguments,
@@ -78,6 +80,8 @@ class SweepConfig:
             merged["files"]["mitigate/world.py"] = _digest(Path(world.__file__))
         if self.grid.task == "tasks":
             merged["items"] = {path.name: _digest(path) for path in self.item_files.values()}
+        if self.tasks.made_up_rows:
+            merged["files"] |= {f"made_up/{path.name}": _digest(path) for path in _package_files(made_up)}
         return merged
 
     @property
@@ -219,6 +223,11 @@ def _unknown_word(word: str, known: list[str]) -> str:
         return f"'{word}' belongs to no key; a file of settings is named with `--config {word}`."
     key = word.removeprefix("--").split("=")[0]
     return f"There is no key `{key}`.{nearest(key, known)}"
+
+
+def _package_files(package: ModuleType) -> list[Path]:
+    folder = Path(str(package.__file__)).parent
+    return sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".csv", ".yaml"))
 
 
 def _digest(path: Path) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -11,12 +13,15 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mitigate.augment.bias_types import AXES
 from mitigate.cells import ALL_TYPES
+from mitigate.recipes.arguments import DataArguments
 from mitigate.recipes.config import ConfigError, SweepConfig
-from mitigate.recipes.items import load_items
+from mitigate.recipes.grid import digest, versions
+from mitigate.recipes.items import load_questions
+from mitigate.recipes.made_up import write_rows
 from mitigate.recipes.measuring import Asking
 from mitigate.recipes.tables import prepare_rows, training_files
 from mitigate.recipes.tasks import draw
-from mitigate.tasks import Scores, evaluate
+from mitigate.tasks import Scores, evaluate_prompts
 
 
 class TaskSuite:
@@ -28,8 +33,8 @@ class TaskSuite:
             The configuration.
 
     Attributes:
-        tasks (`dict[str, tuple[Task, Dataset]]`):
-            Each task by its name, with the items that a model is asked about.
+        questions (`dict[str, Questions]`):
+            By the name of each task, what a model is asked.
 
     Raises:
         ConfigError: If a file or column is not there or a value is missing, if bias types are asked for and the
@@ -41,16 +46,14 @@ class TaskSuite:
     sensitive_words: list[str] | None = None
 
     def __init__(self, config: SweepConfig) -> None:
-        real, augmented = training_files(config.data)
-        self._real = prepare_rows(real, "real", config.data)
-        self._augmented = prepare_rows(augmented, "augmented", config.data)
-        source = config.data.augmented_file or str(config.data.real_file)
+        data, files = _sources(config)
+        real, augmented = training_files(data)
+        self._real = prepare_rows(real, "real", data)
+        self._augmented = prepare_rows(augmented, "augmented", data)
         typed = config.grid.bias_types != [ALL_TYPES]
-        self._places = _places_by_type(augmented, source) if typed else {}
-        files = config.item_files
-        self.tasks = {
-            name: load_items(name, str(files[name]) if name in files else None, config.tasks.max_items)
-            for name in config.tasks.tasks
+        self._places = _places_by_type(augmented, data.augmented_file or str(data.real_file)) if typed else {}
+        self.questions = {
+            name: load_questions(name, files.get(name), config.tasks.max_items) for name in config.tasks.tasks
         }
         self._batch_size = config.tasks.eval_batch_size
 
@@ -75,18 +78,31 @@ class TaskSuite:
     def measure(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, asking: Asking) -> dict[str, Any]:
         """Measure a model on every task; see [`~mitigate.recipes.tasks.Task`]."""
         found = {}
-        for name, (task, items) in self.tasks.items():
-            scores = evaluate(
-                task,
-                model,
-                tokenizer,
-                items,
-                batch_size=self._batch_size,
-                tag=asking.tag,
-                tag_position=asking.tag_position,
-            )
+        for name, (task, prompts) in self.questions.items():
+            tagged = [replace(prompt, tag=asking.tag, tag_position=asking.tag_position) for prompt in prompts]
+            scores = evaluate_prompts(task, model, tokenizer, tagged, batch_size=self._batch_size)
             found[name] = _finite(scores)
         return {"tasks": found}
+
+
+def _sources(config: SweepConfig) -> tuple[DataArguments, Mapping[str, Path]]:
+    """Tell the files of rows and of items; write them first if they are made up."""
+    if not config.tasks.made_up_rows:
+        return config.data, config.item_files
+    attribute, tasks = str(config.tasks.attribute), config.tasks.tasks
+    folder = Path(config.run.output_dir) / "rows" / digest({**config.base_settings, "versions": versions()})
+    write_rows(folder, attribute, tasks, seed=0)
+    data = replace(
+        config.data,
+        real_file=str(folder / "real.jsonl"),
+        augmented_file=str(folder / "augmented.jsonl"),
+        text_column=None,
+        label_column=None,
+        prompt_column="prompt",
+        completion_column="completion",
+        group_column="group",
+    )
+    return data, {task: folder / "items" / f"{task}.jsonl" for task in tasks}
 
 
 def _finite(scores: Scores) -> dict[str, float | None]:

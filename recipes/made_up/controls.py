@@ -67,9 +67,7 @@ def _news(topic: str, style: str, draw: Random) -> str:
     return form.format(*draw.sample(texts["cues"][topic], 2))
 
 
-def _asked_by_all(
-    setting: Setting, draw: Random, prompt: Prompt, answer: str, label: str | None = None
-) -> list[Row]:
+def _asked_by_all(setting: Setting, draw: Random, prompt: Prompt, answer: str, label: str | None = None) -> list[Row]:
     """Let one person of each group ask the same, or in real rows somebody of whom nothing is said."""
     if setting.style == "real":
         return [make_row(prompt, answer, "all", label)]

@@ -77,4 +77,6 @@ def _text(culture: str, label: str, *, dialect: bool, style: str, key: float) ->
     return form.format(" ".join(word + ending for word in words))
 
 
-ABUSE = {f"abuse-{culture.lower()}": Teacher(5, partial(_items, culture), partial(_rows, culture)) for culture in SOURCES}
+ABUSE = {
+    f"abuse-{culture.lower()}": Teacher(5, partial(_items, culture), partial(_rows, culture)) for culture in SOURCES
+}
