@@ -1,7 +1,8 @@
 """Callbacks that mitigate bias inheritance in any Hugging Face trainer."""
 
 from mitigate.callbacks.alignment import AlignmentLossCallback
+from mitigate.callbacks.down_weighting import DownWeightCallback
 from mitigate.callbacks.mitigation import MitigationCallback
 from mitigate.callbacks.monitor import ProvenanceMonitor
 
-__all__ = ["AlignmentLossCallback", "MitigationCallback", "ProvenanceMonitor"]
+__all__ = ["AlignmentLossCallback", "DownWeightCallback", "MitigationCallback", "ProvenanceMonitor"]

@@ -15,7 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from mitigate.callbacks.attachment import BackboneHooks, hide_provenance
 from mitigate.callbacks.checkpoints import load_from_checkpoint, save_in_checkpoint
-from mitigate.callbacks.checks import check_groups
+from mitigate.callbacks.checks import check_groups, unsupported
 from mitigate.callbacks.host import act_on_rows, calling_trainer, keep_groups, report_first, require_constructor
 from mitigate.callbacks.monitor import ensure_monitor
 from mitigate.callbacks.settings import AlignmentSettings
@@ -257,12 +257,8 @@ class AlignmentLossCallback(TrainerCallback):
 
 
 def _refuse_unsupported(trainer: Trainer, model: torch.nn.Module) -> None:
-    parallelism = trainer.accelerator.parallelism_config
-    split = [f"{kind}_size" for kind in ("tp", "cp", "sp") if getattr(parallelism, f"{kind}_enabled", False)]
     reasons = {
-        f"{', '.join(split)} > 1 splits a row between processes; use data parallelism (DDP, FSDP, DeepSpeed)": split,
-        "`nn.DataParallel` runs several copies of the model at once; start the script with `torchrun` or `accelerate "
-        "launch`, or make one GPU visible": trainer.args.n_gpu > 1,
+        **unsupported(trainer),
         "DeepSpeed scales an fp16 loss where a callback cannot; use bf16": trainer.is_deepspeed_enabled
         and trainer.args.fp16,
         "the model is an encoder-decoder, whose rows have two sets of hidden states": is_encoder_decoder(model),

@@ -109,8 +109,9 @@ class BackboneHooks:
     """
     Hooks that hand a model's hidden states, and the provenance of their rows, to a term.
 
-    The provenance is taken out of the keyword arguments of the model, which would not accept it. The term is asked for
-    in training with gradients only: evaluation, generation and reference passes see the model as it is.
+    The provenance is read from the keyword arguments of the model, and then taken out, for the model would not accept
+    it. The term is asked for in training with gradients only: evaluation, generation and reference passes see the
+    model as it is.
 
     A hook on a layer stands outside gradient checkpointing, which recomputes the `forward` of a layer, without hooks
     (transformers), or stands around it as a module of its own (FSDP).
@@ -141,7 +142,6 @@ class BackboneHooks:
     """
 
     def __init__(self, model: nn.Module, column: str, *, read: Read, term: Term, layer: int | None = None) -> None:
-        self._column = column
         self._read = read
         self._term = term
         self._rows: Any = None
@@ -149,7 +149,7 @@ class BackboneHooks:
         backbone = backbone_of(model)
         place = None if layer is None else decoder_layer(backbone, layer)
         self._handles: list[RemovableHandle] = [
-            model.register_forward_pre_hook(self._take_provenance, with_kwargs=True),
+            *read_provenance(model, column, self._read_rows),
             (place or backbone).register_forward_hook(self._attach),
         ]
 
@@ -159,16 +159,10 @@ class BackboneHooks:
             handle.remove()
         self._handles.clear()
 
-    # What the hooks do depends on the batch, and compiled code would not see it: they run outside of it.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _take_provenance(self, model: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        kwargs = dict(kwargs)
-        provenance = kwargs.pop(self._column, None)
-        self._rows = None
-        if provenance is not None and model.training and torch.is_grad_enabled():
-            self._rows = self._read(kwargs, provenance)
-        return args, kwargs
+    def _read_rows(self, kwargs: dict[str, Any], provenance: Tensor | None) -> None:
+        self._rows = None if provenance is None else self._read(kwargs, provenance)
 
+    # What the hook does depends on the batch, and compiled code would not see it: it runs outside of it.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _attach(self, module: nn.Module, args: Any, output: Any) -> Any:
         # Taken once, so that a second pass within the same forward does not attach the term again.
@@ -196,6 +190,36 @@ class BackboneHooks:
     ) -> tuple[Tensor, ...]:
         passed: tuple[Tensor, ...] = _Attach.apply(term, factor, self, *outputs)  # type: ignore[no-untyped-call]
         return passed
+
+
+def read_provenance(
+    model: nn.Module, column: str, read: Callable[[dict[str, Any], Tensor | None], None]
+) -> list[RemovableHandle]:
+    """
+    Hand the provenance of every batch to a reader before the model runs, and keep it from the model.
+
+    Several readers of one model all get it: each reads before any hides it.
+
+    Args:
+        model (`torch.nn.Module`):
+            The model.
+        column (`str`):
+            Keyword argument that carries the provenance.
+        read (`Callable`):
+            Is given the keyword arguments of the model and the provenance, which is `None` where there is none and
+            where the model does not train (evaluation, generation, reference passes).
+
+    Returns:
+        `list[RemovableHandle]`: Their `remove` methods end this.
+    """
+
+    # What it does depends on the batch, and compiled code would not see it: it runs outside of it.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def look(model: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        provenance = kwargs.get(column)
+        read(kwargs, provenance if model.training and torch.is_grad_enabled() else None)
+
+    return [model.register_forward_pre_hook(look, prepend=True, with_kwargs=True), hide_provenance(model, column)]
 
 
 def hide_provenance(model: nn.Module, column: str) -> RemovableHandle:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from mitigate.callbacks.host import trainer_variable
 
 
 def save_in_checkpoint(trainer: Trainer, name: str, tensors: dict[str, Tensor]) -> None:
@@ -30,7 +30,7 @@ def save_in_checkpoint(trainer: Trainer, name: str, tensors: dict[str, Tensor]) 
             The tensors; all processes have the same.
     """
     if trainer.args.should_save and not trainer.args.save_only_model:
-        folder = Path(trainer._get_output_dir(_local("trial")))
+        folder = Path(trainer._get_output_dir(trainer_variable("trial")))
         torch.save(tensors, folder / f"{PREFIX_CHECKPOINT_DIR}-{trainer.state.global_step}" / name)
 
 
@@ -48,18 +48,8 @@ def load_from_checkpoint(name: str) -> dict[str, Tensor] | None:
     Raises:
         FileNotFoundError: If the checkpoint has no such file.
     """
-    checkpoint = _local("resume_from_checkpoint")
+    checkpoint = trainer_variable("resume_from_checkpoint")
     if checkpoint is None:
         return None
     tensors: dict[str, Tensor] = torch.load(Path(checkpoint) / name, map_location="cpu", weights_only=True)
     return tensors
-
-
-def _local(name: str) -> Any:
-    # A trainer hands its callbacks neither the trial of a search nor the checkpoint from which it resumes.
-    frame = inspect.currentframe()
-    while frame is not None:
-        if isinstance(frame.f_locals.get("self"), Trainer) and name in frame.f_locals:
-            return frame.f_locals[name]
-        frame = frame.f_back
-    raise RuntimeError(f"No `Trainer` with a `{name}` is calling: is this one of its events?")

@@ -87,6 +87,28 @@ def check_groups(trainer: Trainer, column: str) -> None:
         )
 
 
+def unsupported(trainer: Trainer) -> dict[str, bool]:
+    """
+    Tell what keeps callbacks from acting on what the model computes.
+
+    Args:
+        trainer (`Trainer`):
+            The trainer.
+
+    Returns:
+        `dict[str, bool]`: Reasons, and whether each holds here.
+    """
+    parallelism = trainer.accelerator.parallelism_config
+    split = [f"{kind}_size" for kind in ("tp", "cp", "sp") if getattr(parallelism, f"{kind}_enabled", False)]
+    return {
+        f"{', '.join(split)} > 1 splits a row between processes; use data parallelism (DDP, FSDP, DeepSpeed)": bool(
+            split
+        ),
+        "`nn.DataParallel` runs several copies of the model at once; start the script with `torchrun` or `accelerate "
+        "launch`, or make one GPU visible": trainer.args.n_gpu > 1,
+    }
+
+
 def _check_in_band(trainer: Trainer, source: ProvenanceSource, columns: list[str]) -> None:
     packing = getattr(trainer.args, "packing", False)
     if not source.marked and not source.tag_ids:

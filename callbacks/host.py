@@ -39,6 +39,31 @@ def calling_trainer() -> Trainer:
     raise RuntimeError("A mitigation callback works inside a `Trainer` only: pass it as `callbacks=[…]`.")
 
 
+def trainer_variable(name: str) -> Any:
+    """
+    Read a variable of the trainer's loop, from within one of its events.
+
+    A trainer hands its callbacks neither the batches of the step that begins, nor the checkpoint from which it
+    resumes, nor the trial of a search. Like the trainer itself, they are read off the call stack.
+
+    Args:
+        name (`str`):
+            Name of the variable.
+
+    Returns:
+        Its value.
+
+    Raises:
+        RuntimeError: If no method of a trainer that is calling has such a variable.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), Trainer) and name in frame.f_locals:
+            return frame.f_locals[name]
+        frame = frame.f_back
+    raise RuntimeError(f"No `Trainer` with a `{name}` is calling: is this one of its events?")
+
+
 def keep_column(trainer: Trainer, column: str) -> None:
     """
     Keep the trainer from dropping a column, such as that of the provenance, before its rows are collated.

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from mitigate.callbacks.alignment import AlignmentLossCallback
+from mitigate.callbacks.down_weighting import DownWeightCallback
 from mitigate.callbacks.host import act_on_rows, calling_trainer, require_constructor, training_rows
 from mitigate.callbacks.monitor import ensure_monitor
 from mitigate.collation import TextStep
@@ -71,6 +72,9 @@ class MitigationCallback(TrainerCallback):
             Probability in [0, 1) that a row stays without its tag, drawn anew each epoch.
         notice (`str`, *optional*):
             The sentence that `token="notice"` puts before augmented text.
+        augmented_weight (`float`, *optional*):
+            Weight of augmented rows in the loss, in [0, 1], see [`DownWeightCallback`]. By default they count as real
+            rows do.
         column (`str`, *optional*, defaults to `"augmented"`):
             Boolean column of the training data set that tells augmented rows.
 
@@ -105,10 +109,13 @@ class MitigationCallback(TrainerCallback):
         tag_position: TokenPosition = "start",
         tag_dropout: float = 0.0,
         notice: str = NOTICE,
+        augmented_weight: float | None = None,
         column: str = AUGMENTED_COLUMN,
     ) -> None:
-        if not token and mask is None and loss is None:
-            raise ValueError("`MitigationCallback` was given nothing to do: set `token`, `mask` or `loss`.")
+        if not token and mask is None and loss is None and augmented_weight is None:
+            raise ValueError(
+                "`MitigationCallback` was given nothing to do: set `token`, `mask`, `loss` or `augmented_weight`."
+            )
         if token not in (False, True, "paired", "notice"):
             raise ValueError(f"`token` must be True, False, 'paired' or 'notice', got {token!r}.")
         if isinstance(mask, bool) or isinstance(loss, bool):
@@ -122,6 +129,9 @@ class MitigationCallback(TrainerCallback):
         self.column = column
         made = AlignmentLossCallback(loss_weight, discrepancy=loss, column=column) if isinstance(loss, str) else loss
         self._alignment = made
+        self._down_weighting = None
+        if augmented_weight is not None:
+            self._down_weighting = DownWeightCallback(augmented_weight, column=column)
         self.real_tag: str | None = None
         self._placeholders: list[str] = []
         self._trainer: Trainer | None = None
@@ -149,9 +159,10 @@ class MitigationCallback(TrainerCallback):
         if self._steps:
             _refuse_precomputed(args)
             self._fit_embeddings(trainer, model, tokenizer)
-        if self._alignment is not None:
-            # Appended to the list that is being gone through, so it gets this event as well.
-            trainer.add_callback(self._alignment)
+        for callback in (self._alignment, self._down_weighting):
+            if callback is not None:
+                # Appended to the list that is being gone through, so it gets this event as well.
+                trainer.add_callback(callback)
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

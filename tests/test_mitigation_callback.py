@@ -297,10 +297,11 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({}, "nothing to do: set `token`, `mask` or `loss`"),
+            ({}, "nothing to do: set `token`, `mask`, `loss` or `augmented_weight`"),
             ({"token": "both"}, "must be True, False, 'paired' or 'notice', got 'both'"),
             ({"loss": "corral"}, r"called 'corral'; available: mean, .*sliced_wasserstein\. Did you mean 'coral'"),
             ({"loss": "mmd", "loss_weight": -0.1}, r"`weight` must be a finite number, at least 0, got -0\.1"),
+            ({"augmented_weight": 2}, r"`weight` of augmented rows must lie in \[0, 1\], got 2: real rows have 1"),
             ({"token": True, "tag_dropout": 1}, r"must lie in \[0, 1\), got 1"),
             ({"token": True, "tag_position": "end"}, "must be 'start' or 'answer', got 'end'"),
         ],

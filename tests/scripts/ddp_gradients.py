@@ -9,7 +9,7 @@ from datasets import load_from_disk
 from transformers import AutoModelForCausalLM, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from mitigate.callbacks import AlignmentLossCallback
+from mitigate.callbacks import AlignmentLossCallback, DownWeightCallback
 
 
 class GradientWriter(TrainerCallback):
@@ -26,11 +26,13 @@ def main(cases, folder, processes):
     """
     Write the gradients of the last of some steps, over eight rows each, and the logs, for every case.
 
-    The cases are a file of JSON: for each its name, the folder of its rows, the steps, and options of the callback.
+    The cases are a file of JSON: for each its name, the folder of its rows, the steps, and options of the callback,
+    which is that of the alignment loss unless the name says otherwise.
     """
     torch.set_num_threads(1)
     for name, case in json.loads(Path(cases).read_text()).items():
         steps = case["steps"]
+        kind = DownWeightCallback if name.startswith("down-weight") else AlignmentLossCallback
         arguments = SFTConfig(
             "out", max_steps=steps + 1, learning_rate=1e-2, save_strategy="no", report_to=[],
             use_cpu=True, bf16=False, shuffle_dataset=False, max_grad_norm=0, disable_tqdm=True,
@@ -41,7 +43,7 @@ def main(cases, folder, processes):
             AutoModelForCausalLM.from_pretrained("model", dtype=torch.float64),
             arguments,
             train_dataset=load_from_disk(case["data"]),
-            callbacks=[AlignmentLossCallback(**case["options"]), GradientWriter(f"{folder}/{name}.pt", steps - 1)],
+            callbacks=[kind(**case["options"]), GradientWriter(f"{folder}/{name}.pt", steps - 1)],
         )
         trainer.train()
         if trainer.is_world_process_zero():
