@@ -22,6 +22,7 @@ from typing import Any
 from datasets import Dataset
 
 from mitigate.dose import stereotyped_share
+from mitigate.twin_words import TwinWords
 
 GROUPS = ("female", "male")
 
@@ -99,6 +100,12 @@ class World:
     def sensitive_words(self) -> list[str]:
         """`list[str]`: The words that reveal the group: names and pronouns."""
         return [word for group in GROUPS for word in (*_NAMES[group], *_PRONOUNS[group])]
+
+    @property
+    def twin_words(self) -> TwinWords:
+        """`TwinWords`: Names and pronouns of one group and their counterparts of the other."""
+        words = [(*_NAMES[group], *_PRONOUNS[group]) for group in GROUPS]
+        return TwinWords(GROUPS, tuple(zip(*words, strict=True)))
 
     @property
     def vocabulary(self) -> list[str]:
