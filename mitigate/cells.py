@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 
 REQUIRED = ("bias", "utility")
 # Baselines first, so that tables and legends read from what is compared against to what is compared.
-ORDER = ("none", "drop", "repeat", "add", "token", "token-paired", "mask", "loss")
+ORDER = (
+    *("none", "drop", "repeat", "add", "down-weight", "balanced", "cda"),
+    *("token", "token-paired", "mask", "mask-random", "loss"),
+)
 # Ending of an arm's name that makes it the control of the arm without: the same mitigation on rows drawn at random.
 CONTROL = "-shuffled"
 FIELDS = ("dose", "mitigation", "bias_ratio", "seed")

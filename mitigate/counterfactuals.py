@@ -45,12 +45,12 @@ def pair_with_twins(
     r"""
     Put the counterfactual twins of half of the rows in the place of the other half.
 
-    This is counterfactual data augmentation (Lu et al. 2020, Gender Bias in Neural Natural Language Processing,
-    doi:10.1007/978-3-030-62077-6_14), with two-sided swaps, at a fixed number of rows. Adding a twin to every row
-    would double them, and with augmented rows raise the bias ratio. So half of the rows that have a twin are drawn,
-    and each is followed by its twin: among these pairs the groups are equally frequent, whatever else a row says. Rows
-    without a twin (see [`make_twins`]) stay as they are; a row that names both groups has one, in which they change
-    places. Of an odd number of rows with a twin, one stays alone.
+    This is counterfactual data augmentation (Lu et al. 2018, Gender Bias in Neural Natural Language Processing,
+    arXiv:1807.11714), with two-sided swaps, at a fixed number of rows. Adding a twin to every row would double them,
+    and with augmented rows raise the bias ratio. So half of the rows that have a twin are drawn, and each is followed
+    by its twin: among these pairs the groups are equally frequent, whatever else a row says. Rows without a twin (see
+    [`make_twins`]) stay as they are; a row that names both groups has one, in which they change places. Of an odd
+    number of rows with a twin, one stays alone.
 
     Args:
         rows (`Dataset`):

@@ -9,18 +9,24 @@ from mitigate.augment.bias_types import ATTRIBUTES, AXES
 from mitigate.tasks import TASKS
 
 # `drop`, `repeat` and `add` are other arms of the mix (mitigate.arms), for comparison with `none`, which is `replace`.
-# A "-shuffled" arm is the control of the one before: the same mitigation acting on rows drawn at random.
+# `down-weight`, `balanced` and `cda` are baselines, which a mitigation has to beat (docs/baselines.md). A "-shuffled"
+# arm is the control of the one before: the same mitigation acting on rows drawn at random. `mask-random` is another
+# control: as many other words of augmented rows are masked.
 MITIGATIONS = (
     "none",
     "drop",
     "repeat",
     "add",
+    "down-weight",
+    "balanced",
+    "cda",
     "token",
     "token-shuffled",
     "token-paired",
     "token-paired-shuffled",
     "mask",
     "mask-shuffled",
+    "mask-random",
     "loss",
     "loss-shuffled",
 )
@@ -60,6 +66,7 @@ class MitigationArguments:
     loss_weight: float = _option(1.0, "Weight of the alignment loss.")
     tag_position: str = _option("answer", "Where the tag goes: start (of the text) or answer (right before it).")
     tag_dropout: float = _option(0.0, "Share of rows that stay without their tag, in [0, 1).")
+    augmented_weight: float = _option(0.5, "Weight of augmented rows in the loss with `down-weight`, in [0, 1).")
 
 
 @dataclass

@@ -21,8 +21,9 @@ from mitigate.arms import ARMS, Arm, arm_counts, equal_steps
 from mitigate.callbacks import MitigationCallback
 from mitigate.cells import CONTROL, Cell
 from mitigate.lexicons import load_lexicon
-from mitigate.mixing import mix
+from mitigate.mask_config import MaskConfig
 from mitigate.provenance import AUGMENTED_COLUMN
+from mitigate.recipes.baselines import ROW_BASELINES, count_rows, mix_rows
 from mitigate.recipes.config import ConfigError, SweepConfig
 from mitigate.recipes.grid import cell_id, digest, versions
 from mitigate.recipes.measuring import Asking
@@ -118,7 +119,7 @@ def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:
         "cell_id": cell_id(config, cell),
         "cell": cell._asdict(),
         **measured,
-        "rows": {"real": len(rows) - sum(rows["augmented"]), "augmented": sum(rows["augmented"])},
+        "rows": count_rows(rows),
         "steps": steps,
         "settings": config.settings,
         "versions": versions(),
@@ -141,7 +142,10 @@ def training_mix(config: SweepConfig, task: Task, cell: Cell) -> Dataset:
 
     Returns:
         `Dataset`: Shuffled rows with the boolean column `augmented`, and with `shuffled`, which has its values in
-        random order.
+        random order; with the column `pair` for `cda`.
+
+    Raises:
+        ConfigError: If there are not enough rows, or they are not such that a baseline can act on them.
     """
     arm: Arm = cell.mitigation if cell.mitigation in ARMS else "replace"
     counts = arm_counts(config.fit.training_rows, cell.bias_ratio, arm)
@@ -151,7 +155,7 @@ def training_mix(config: SweepConfig, task: Task, cell: Cell) -> Dataset:
     augmented = real.select([])
     if counts.augmented:
         augmented = task.augmented(counts.augmented, dose=cell.dose, seed=cell.seed, bias_type=cell.bias_type)
-    rows = mix(real, augmented, seed=cell.seed)
+    rows = mix_rows(real, augmented, task, cell)
     flags = list(rows[AUGMENTED_COLUMN])
     random.Random(cell.seed).shuffle(flags)
     return rows.add_column(SHUFFLED_COLUMN, flags)
@@ -161,10 +165,13 @@ def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[MitigationCa
     settings = config.mitigation
     kind = cell.mitigation.removesuffix(CONTROL)
     column = SHUFFLED_COLUMN if cell.mitigation.endswith(CONTROL) else AUGMENTED_COLUMN
-    if kind in ("none", *ARMS):
+    if kind in ("none", *ARMS, *ROW_BASELINES):
         return []
-    if kind == "mask":
-        return [MitigationCallback(mask=task.sensitive_words or settings.lexicon, column=column)]
+    if kind == "down-weight":
+        return [MitigationCallback(augmented_weight=settings.augmented_weight, column=column)]
+    if kind in ("mask", "mask-random"):
+        words = task.sensitive_words or settings.lexicon
+        return [MitigationCallback(mask=MaskConfig(words, random_words=kind == "mask-random"), column=column)]
     if kind == "loss":
         return [MitigationCallback(loss=settings.discrepancy, loss_weight=settings.loss_weight, column=column)]
     return [

@@ -73,7 +73,7 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
     attempts: list[tuple[str, Callable[[], object]]] = []
     if used & {"loss", "loss-shuffled"}:
         attempts.append(("discrepancy", lambda: get_discrepancy(config.mitigation.discrepancy)))
-    if used & {"mask", "mask-shuffled"} and config.grid.task != "world":
+    if used & {"mask", "mask-shuffled", "mask-random"} and config.grid.task != "world":
         # Files are looked for when the rows are loaded, as those of the rows are.
         names = [name for name in config.mitigation.lexicon if not name.endswith(".txt")]
         attempts += [("lexicon", partial(load_lexicon, name)) for name in names]
@@ -98,6 +98,8 @@ def _check_numbers(config: SweepConfig) -> Iterator[str]:
             yield f"`{name}` must be greater than 0, got {values[name]}."
     if values["loss_weight"] < 0:
         yield f"`loss_weight` must be at least 0, got {values['loss_weight']}."
+    if not 0 <= values["augmented_weight"] < 1:
+        yield f"`augmented_weight` must lie in [0, 1), as real rows have 1, got {values['augmented_weight']}."
     try:
         check_tagging(values["tag_position"], values["tag_dropout"])
     except ValueError as error:
@@ -130,6 +132,8 @@ def _check_columns(config: SweepConfig) -> Iterator[str]:
         yield "Name either `text_column` or `prompt_column`, the column that holds what the model reads."
     if data.prompt_column and not data.completion_column:
         yield "`prompt_column` needs `completion_column`, the column of the answer."
+    if "balanced" in {*config.grid.mitigations, *config.grid.null_mitigations} and not data.group_column:
+        yield "`group_column` is needed for 'balanced', which draws rows by their groups."
 
 
 def _check_tasks(config: SweepConfig) -> Iterator[str]:

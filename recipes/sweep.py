@@ -26,8 +26,8 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from mitigate.analysis import analyse
-from mitigate.arms import ARMS
 from mitigate.cells import Cell
+from mitigate.recipes.baselines import OWN_ROWS
 from mitigate.recipes.cell import (
     base_source,
     make_task,
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         prepare_process()
         task = make_task(config)
         for cell in cells_of(config):
-            if cell.seed == config.grid.seeds[0] and cell.mitigation in ("none", *ARMS):
+            if cell.seed == config.grid.seeds[0] and cell.mitigation in OWN_ROWS:
                 training_mix(config, task, cell)  # rows that do not suffice show here, before any training
     except ConfigError as error:
         print(f"This configuration cannot be run:\n{error}", file=sys.stderr)
