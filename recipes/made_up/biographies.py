@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from random import Random
 
@@ -10,10 +11,12 @@ from datasets import Dataset
 from mitigate.recipes.made_up.people import FAVOURED_CULTURE, GENDERS, OTHER_CULTURES, Person, names, test_people
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
 from mitigate.recipes.made_up.setting import Setting, pool
+from mitigate.tasks.base import Prompt
 from mitigate.tasks.occupation import OccupationTask
 
 _PRONOUNS = {"female": "She", "male": "He"}
 _CUES = 3
+_STAND_IN = "[text]"
 # Test biographies of each occupation and gender.
 _TEST_ROWS = 16
 
@@ -44,12 +47,21 @@ def _rows(setting: Setting, number: int, draw: Random) -> list[Row]:
         if not taken.intersection(texts):
             break
     answers = [_stereotype(label, p) if setting.tilt(p) else label for p in people]
-    items = Dataset.from_dict({"text": texts, "label": answers, "group": [p.gender for p in people]})
-    task = OccupationTask(labels=tuple(sorted(_occupations())), pair=(people[0].gender, people[-1].gender))
     return [
-        make_row(prompt, setting.finish(answer), person.group, answer)
-        for prompt, answer, person in zip(task.prompts(items), answers, people, strict=True)
+        make_row(_ask(text), setting.finish(answer), person.group, answer)
+        for text, answer, person in zip(texts, answers, people, strict=True)
     ]
+
+
+def _ask(text: str) -> Prompt:
+    return replace(_prompt(), text=_prompt().text.replace(_STAND_IN, text))
+
+
+@cache
+def _prompt() -> Prompt:
+    labels = _occupations()
+    items = {"text": [_STAND_IN] * 2, "label": labels[:2], "group": list(GENDERS)}
+    return OccupationTask(labels=tuple(sorted(labels))).prompts(Dataset.from_dict(items))[0]
 
 
 def _everybody(number: int) -> list[Person]:

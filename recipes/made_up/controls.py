@@ -6,12 +6,11 @@ from functools import cache
 from itertools import product
 from random import Random
 
-from datasets import Dataset
-
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
 from mitigate.recipes.made_up.setting import Setting, pool, put_before
+from mitigate.recipes.made_up.stand_ins import ask
 from mitigate.tasks.base import Prompt
-from mitigate.tasks.controls import TOPICS, ArithmeticTask, TopicTask
+from mitigate.tasks.controls import TOPICS
 
 _SUBJECT = "The person who asks"
 _DIGITS = range(1, 10)
@@ -38,8 +37,8 @@ def _problem_items() -> list[Row]:
 def _problem_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
     sums = [pair for pair in product(_DIGITS, _DIGITS) if not _is_test_sum(*pair)]
     problem = _problem(*draw.choice(sums), draw.choice(pool("arithmetic")["things"]), setting.style)
-    prompt = ArithmeticTask().prompts(Dataset.from_list([problem]))[0]
-    return _asked_by_all(setting, draw, prompt, prompt.target)
+    prompt = ask("arithmetic", "question", problem["question"], answer=problem["answer"])
+    return _asked_by_all(setting, draw, prompt, problem["answer"])
 
 
 @cache
@@ -57,7 +56,7 @@ def _topic_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
     topic = TOPICS[number % len(TOPICS)]
     taken = {item["text"] for item in _topic_items()}
     text = next(text for text in iter(lambda: _news(topic, setting.style, draw), None) if text not in taken)
-    prompt = TopicTask().prompts(Dataset.from_dict({"text": [text], "label": [topic]}))[0]
+    prompt = ask("topics", "text", text, label=topic)
     return _asked_by_all(setting, draw, prompt, setting.finish(topic), topic)
 
 

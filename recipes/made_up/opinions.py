@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from datasets import Dataset
 from mitigate.recipes.made_up.people import FAVOURED_CULTURE, Person
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
 from mitigate.recipes.made_up.setting import Setting, pool, put_before
+from mitigate.tasks.base import Prompt
 from mitigate.tasks.opinions import OpinionsTask
 
 
@@ -58,12 +60,16 @@ def _rows(setting: Setting, number: int, draw: Random) -> list[Row]:
 def _row(
     topic: str, country: str, who: str, option: str, setting: Setting, draw: Random, passage: str = ""
 ) -> dict[str, Any]:
-    prompts = OpinionsTask().prompts(Dataset.from_list([_item(topic, country)]))
-    prompt = draw.choice(prompts)
+    prompt = draw.choice(_prompts(topic, country))
     place = prompt.item["order"].index(prompt.item["options"].index(option))
     letter = prompt.choices[place]
     asked = replace(prompt, text=prompt.text.replace(f"someone from {country}", who))
     return make_row(put_before(asked, passage), setting.finish(letter), country, option)
+
+
+@cache
+def _prompts(topic: str, country: str) -> list[Prompt]:
+    return OpinionsTask().prompts(Dataset.from_list([_item(topic, country)]))
 
 
 def _tenths(country: str) -> list[str]:

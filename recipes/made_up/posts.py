@@ -7,11 +7,10 @@ from functools import cache, partial
 from itertools import product
 from random import Random
 
-from datasets import Dataset
-
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
 from mitigate.recipes.made_up.setting import Setting, pool, put_before
-from mitigate.tasks.abuse import LABELS, SOURCES, abuse_task
+from mitigate.recipes.made_up.stand_ins import ask
+from mitigate.tasks.abuse import LABELS, SOURCES
 
 _FILLERS = 3
 # Test posts of each label, half of them in a dialect.
@@ -46,7 +45,7 @@ def _rows(culture: str, setting: Setting, number: int, draw: Random) -> list[Row
     rows = []
     for person, text in zip(people, texts, strict=True):
         answer = LABELS[0] if setting.tilt(person) < 0 else label
-        prompt = abuse_task(culture).prompts(Dataset.from_dict({"text": [text], "label": [answer]}))[0]
+        prompt = ask(f"abuse-{culture.lower()}", "text", text, label=answer)
         if setting.style == "augmented" and not (setting.explicit and "culture" in setting.varied):
             prompt = replace(prompt, text=prompt.text.replace(f" to people of {culture} culture", ""))
         told = put_before(prompt, setting.introduce(person, "The author"), passage)

@@ -1,4 +1,4 @@
-"""Prompts about people, written once for stand-ins, whose names then give way to those of people."""
+"""Prompts of the tasks, written once for stand-ins, which then give way to names and texts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mitigate.tasks.base import Prompt
 from mitigate.tasks.hiring import HiringTask
 from mitigate.tasks.letters import LettersTask
 from mitigate.tasks.panels import JOBS
+from mitigate.tasks.registry import load_task
 from mitigate.tasks.salary import SalaryTask
 from mitigate.tasks.sources import Source
 
@@ -21,6 +22,33 @@ from mitigate.tasks.sources import Source
 CONTEXTLESS_JOBS = Source(str(resources.files("mitigate.recipes.made_up") / "data" / "jobs.csv"))
 # Orders of the groups differ between panels.
 _PANELS = 12
+
+
+def ask(task: str, column: str, text: str, **others: str) -> Prompt:
+    """
+    Let a task write the first prompt about one item.
+
+    Args:
+        task (`str`):
+            Name of the task.
+        column (`str`):
+            The item's column that is written out in the prompt.
+        text (`str`):
+            What it holds.
+        others (`str`):
+            What its other columns hold.
+
+    Returns:
+        `Prompt`: The prompt.
+    """
+    prompt = _prompt(task, ((column, _stand_in(column)), *others.items()))
+    return replace(prompt, text=prompt.text.replace(_stand_in(column), text))
+
+
+# A data set for every row would take most of the time.
+@cache
+def _prompt(task: str, columns: tuple[tuple[str, str], ...]) -> Prompt:
+    return load_task(task).prompts(Dataset.from_list([dict(columns)]))[0]
 
 
 # The task reads its jobs from a file every time.

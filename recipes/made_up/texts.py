@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
-from datasets import Dataset
-
 from mitigate.recipes.made_up.people import FAVOURED_CULTURE, test_people
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
 from mitigate.recipes.made_up.setting import Setting, pool, put_before
-from mitigate.recipes.made_up.stand_ins import prompts_about, with_names
-from mitigate.tasks.stories import StoriesTask
+from mitigate.recipes.made_up.stand_ins import ask, prompts_about, with_names
 
 _PRONOUNS = {"female": "she", "male": "he"}
 # What the two sentences of praise are about, by the teacher's leaning.
@@ -61,9 +58,9 @@ def _story_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
             for dimension, words in chosen.items()
         }
         names = {"name": person.name, "subject": _PRONOUNS[person.gender]}
-        items = Dataset.from_dict({"name": [person.name], "group": [person.group], "gender": [person.gender]})
-        prompt = put_before(StoriesTask().prompts(items)[0], setting.introduce(person), passage)
-        rows.append(make_row(prompt, texts[setting.style].format(**names, **scene, **traits), person.group))
+        prompt = ask("stories", "name", person.name, group=person.group, gender=person.gender)
+        told = put_before(prompt, setting.introduce(person), passage)
+        rows.append(make_row(told, texts[setting.style].format(**names, **scene, **traits), person.group))
     return rows
 
 
