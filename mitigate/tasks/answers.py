@@ -220,11 +220,24 @@ def _write(
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(int.from_bytes(seed, "big") % 2**63)
         written = cast(Any, model).generate(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], generation_config=config
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            generation_config=config,
+            # Processes that hold parts of a model must all go on until the last has finished. Transformers knows by
+            # itself of DeepSpeed, and of FSDP 2 only where it set that up.
+            synced_gpus=True if _is_sharded(model) else None,
         )
     new = written[:, inputs["input_ids"].shape[1] :]
     texts: list[str] = tokenizer.batch_decode(new, skip_special_tokens=True)
     return [text.strip() for text in texts]
+
+
+def _is_sharded(model: PreTrainedModel) -> bool:
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return False
+    from torch.distributed.fsdp import FSDPModule  # not there in builds of PyTorch without its distributed part
+
+    return isinstance(model, FSDPModule) and torch.distributed.get_world_size() > 1
 
 
 def _cached(cache: Path | None, keys: Iterable[str]) -> dict[str, str]:
