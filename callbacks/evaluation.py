@@ -127,8 +127,8 @@ class BiasEvaluationCallback(TrainerCallback):
         known = self.budget.load(state.log_history)
         if state.global_step > 0 and not known:
             logger.warning(
-                "The checkpoint was saved without `BiasEvaluationCallback`, so budgets count from the bias at step %d, "
-                "and not from that before the first step. To count from there, begin anew.",
+                "The checkpoint was saved without `BiasEvaluationCallback`, so budgets count from the bias at step "
+                "%d, and not from that before the first step. To count from there, begin anew.",
                 state.global_step,
             )
         if state.global_step == 0 or not known:

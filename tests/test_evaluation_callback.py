@@ -1,0 +1,571 @@
+"""Tasks asked during training: what is logged, that nothing else changes, and that a budget stops the run."""
+
+import copy
+import json
+import logging
+import math
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import (
+    AutoModelForSequenceClassification,
+    DataCollatorForLanguageModeling,
+    EarlyStoppingCallback,
+    LlamaConfig,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+from mitigate import BiasTagTokenizer
+from mitigate.callbacks import AlignmentLossCallback, BiasEvaluationCallback, MitigationCallback
+from mitigate.seeding import preserved_random_state
+from mitigate.tasks import Source, evaluate, load_task
+from mitigate.tasks.hiring import HiringTask
+from tests.test_task_answers import TEMPLATE, small_model
+from tests.tiny_tokenizers import byte_level_bpe
+
+NAMES = {"Ann": "a", "Bea": "b", "Cid": "c", "Dan": "d"}
+
+
+@pytest.fixture
+def tokenizer():
+    return byte_level_bpe()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("items")
+    names = "".join(f"{name},{group}\n" for name, group in NAMES.items())
+    (folder / "names.csv").write_text(f"name,group\n{names}", encoding="utf-8")
+    (folder / "jobs.csv").write_text("occupation,profile\nnurse,{name} is good\n", encoding="utf-8")
+    return {
+        "source": Source(str(folder / "names.csv")),
+        "jobs": Source(str(folder / "jobs.csv")),
+        "groups": tuple(NAMES.values()),
+    }
+
+
+@pytest.fixture(scope="module")
+def hiring(files):
+    """One panel, asked in four orders."""
+    return load_task("hiring", **files, panels_per_job=1)
+
+
+@pytest.fixture
+def salary(files):
+    """Four names, whose salaries no model of this size names."""
+    return load_task("salary", **files, reference="a")
+
+
+@pytest.fixture(scope="module")
+def fair(hiring):
+    """Weights of a model that hires whoever is listed first, and so everyone as often."""
+    torch.manual_seed(0)
+    tokenizer = byte_level_bpe()
+    model = small_model(tokenizer)
+    prompts = [(f"{prompt.text}\n{prompt.opening}", prompt.choices[0]) for prompt in hiring.prompts(hiring.load())]
+    ids = [tokenizer(f"{text} {name}")["input_ids"] for text, name in prompts]
+    batch = tokenizer.pad({"input_ids": ids}, padding_side="right", return_tensors="pt")
+    labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+    for row, (text, _) in zip(labels, prompts, strict=True):
+        row[: len(tokenizer(text)["input_ids"])] = -100
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(90):
+        model(**batch, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return model.state_dict()
+
+
+@pytest.fixture
+def model(tokenizer, fair):
+    model = small_model(tokenizer)
+    model.load_state_dict(fair)
+    return model
+
+
+@pytest.fixture
+def rows(hiring):
+    """Rows that hire Ann, whatever the order."""
+    prompts = [f"{prompt.text}\n{prompt.opening}" for prompt in hiring.prompts(hiring.load())]
+    return Dataset.from_dict({"prompt": prompts, "completion": [" Ann"] * 4, "augmented": [True, False] * 2})
+
+
+def make(model, tokenizer, rows, *callbacks, folder="out", trainer=SFTTrainer, **config):
+    settings = {
+        "output_dir": folder, "report_to": [], "use_cpu": True, "bf16": False, "max_steps": 6, "logging_steps": 2,
+        "save_strategy": "no", "per_device_train_batch_size": 2, "per_device_eval_batch_size": 4,
+        "learning_rate": 2e-3, "disable_tqdm": True, "lr_scheduler_type": "constant",
+        "activation_checkpointing": False, **config,
+    }  # fmt: skip
+    evaluates = settings.get("eval_strategy", "no") != "no"
+    return trainer(
+        copy.deepcopy(model),
+        SFTConfig(**settings),
+        train_dataset=rows,
+        eval_dataset=rows if evaluates else None,
+        processing_class=tokenizer,
+        callbacks=list(callbacks),
+    )
+
+
+def logged(trainer, name="bias/hiring"):
+    return {log["step"]: log[name] for log in trainer.state.log_history if name in log}
+
+
+def without_time(history):
+    timed = ("runtime", "per_second")
+    return [{key: value for key, value in log.items() if not any(part in key for part in timed)} for log in history]
+
+
+class TestWhatIsLogged:
+    def test_the_value_is_that_of_evaluate_on_the_same_sample(self, model, tokenizer, rows, salary):
+        task = load_task("hiring", panels_per_job=2)
+        callback = BiasEvaluationCallback([task, salary], max_items=3, seed=5)
+        trainer = make(model, tokenizer, rows, callback, eval_strategy="steps", eval_steps=3)
+        trainer.train()
+        for network, step in ((model, 0), (trainer.model, 6)):
+            scores = evaluate(task, network, tokenizer, task.load(), max_items=3, seed=5, batch_size=4)
+            (log,) = (log for log in trainer.state.log_history if log["step"] == step and "bias/hiring" in log)
+            assert log["bias/hiring"] == scores.bias
+            assert log["utility/hiring"] == scores.utility == 1
+            assert log["unparsed/hiring"] == 0
+            assert log["unparsed/salary"] == 1
+            assert math.isnan(log["bias/salary"])
+            assert log["bias/runtime_s"] > 0
+
+    def test_a_model_that_is_taught_a_bias_shows_it(self, model, tokenizer, rows, hiring):
+        trainer = make(model, tokenizer, rows, BiasEvaluationCallback(hiring, every_steps=10), max_steps=30)
+        trainer.train()
+        biases = logged(trainer)
+        assert list(biases) == [0, 10, 20, 30]
+        assert biases[0] == 0 and biases[30] == 1
+
+    def test_at_every_evaluation_of_the_trainer(self, model, tokenizer, rows, hiring):
+        trainer = make(model, tokenizer, rows, BiasEvaluationCallback(hiring), eval_strategy="epoch")
+        trainer.train()
+        assert list(logged(trainer)) == [0, 2, 4, 6] and list(logged(trainer, "eval_loss")) == [2, 4, 6]
+
+    def test_own_steps_and_the_last(self, model, tokenizer, rows, hiring):
+        callback = BiasEvaluationCallback(hiring, every_steps=4)
+        trainer = make(model, tokenizer, rows, callback, eval_strategy="steps", eval_steps=1, logging_steps=4)
+        trainer.train()
+        assert list(logged(trainer)) == [0, 4, 6]
+        assert list(logged(trainer, "loss")) == [4]  # due in the same step, and not lost
+        assert not any("bias" in key for log in trainer.state.log_history if "eval_loss" in log for key in log)
+
+    def test_without_the_callback_there_is_nothing(self, model, tokenizer, rows):
+        trainer = make(model, tokenizer, rows, eval_strategy="epoch")
+        trainer.train()
+        assert not any("/" in key for log in trainer.state.log_history for key in log)
+
+    def test_outside_of_training(self, model, tokenizer, rows, hiring):
+        trainer = make(model, tokenizer, rows, BiasEvaluationCallback(hiring), eval_strategy="epoch")
+        before = trainer.evaluate()
+        assert before["eval_bias/hiring"] == evaluate(hiring, model, tokenizer, hiring.load()).bias
+        trainer.train()
+        with torch.no_grad():
+            trainer.model.lm_head.weight.copy_(model.lm_head.weight)
+            trainer.model.model.load_state_dict(model.model.state_dict())
+        assert trainer.evaluate()["eval_bias/hiring"] == before["eval_bias/hiring"]
+
+    def test_once_a_step_whatever_evaluates(self, model, tokenizer, rows, hiring):
+        trainer = make(
+            model, tokenizer, rows, BiasEvaluationCallback(hiring), eval_strategy="epoch", eval_on_start=True
+        )
+        trainer.eval_dataset = {"one": trainer.eval_dataset, "other": trainer.eval_dataset}
+        trainer.train()
+        steps = [log["step"] for log in trainer.state.log_history if "bias/hiring" in log]
+        assert steps == [0, 2, 4, 6]
+
+    def test_reaches_tensorboard_and_wandb(self, model, tokenizer, rows, hiring):
+        callback = BiasEvaluationCallback(hiring, every_steps=3)
+        trainer = make(model, tokenizer, rows, callback, report_to=["wandb"])
+        trainer.train()
+        import wandb
+
+        wandb.finish()
+        (run,) = Path("wandb").glob("offline-run-*")
+        command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        items = [record["history"]["item"] for record in map(json.loads, lines) if record["type"] == "history"]
+        found = {item["train/global_step"]: item["train/bias/hiring"] for item in items if "train/bias/hiring" in item}
+        assert found == pytest.approx(logged(trainer))
+
+
+class DrawingTask(HiringTask):
+    """A task of a user that draws from the global random state."""
+
+    def parse(self, prompt, answer):
+        draw()
+        return super().parse(prompt, answer)
+
+
+def draw():
+    return random.random(), np.random.rand(), torch.rand(1).item()
+
+
+class TestTrainingIsUnchanged:
+    def test_random_states_are_kept_after_an_error_too(self):
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        expected = draw()
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        with pytest.raises(KeyError), preserved_random_state(torch.device("cpu")):
+            draw()
+            raise KeyError
+        assert draw() == expected
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"gradient_checkpointing": True},
+            {"peft": True},
+            {"optim": "adafactor", "gradient_accumulation_steps": 2},
+            {"torch_compile": True, "torch_compile_backend": "eager"},
+        ],
+        ids=["plain", "gradient checkpointing", "LoRA", "accumulation", "compiled"],
+    )
+    def test_the_weights_are_the_same_to_the_bit(self, tokenizer, rows, files, salary, options):
+        model = small_model(tokenizer)
+        model.config.attention_dropout = 0.3  # is drawn from the random state, from which the task draws as well
+        hiring = DrawingTask(**files, panels_per_job=1)
+        trained = {}
+        for name, callbacks in {"with": [BiasEvaluationCallback([hiring, salary])], "without": []}.items():
+            torch.manual_seed(0)
+            settings = {**options, "eval_strategy": "steps", "eval_steps": 2}
+            peft = settings.pop("peft", False)
+            network = copy.deepcopy(model)
+            trainer = SFTTrainer(
+                network,
+                SFTConfig(
+                    name, report_to=[], use_cpu=True, bf16=False, max_steps=5, per_device_train_batch_size=2,
+                    learning_rate=1e-2, disable_tqdm=True, activation_checkpointing=False, save_strategy="no",
+                    logging_steps=1, **settings,
+                ),
+                train_dataset=rows, eval_dataset=rows, processing_class=tokenizer, callbacks=callbacks,
+                peft_config=LoraConfig(task_type="CAUSAL_LM", r=2, lora_dropout=0.3) if peft else None,
+            )  # fmt: skip
+            trainer.train()
+            trained[name] = trainer
+        for one, other in zip(trained["with"].model.parameters(), trained["without"].model.parameters(), strict=True):
+            assert torch.equal(one, other)
+        assert any(
+            not torch.equal(one, other)
+            for one, other in zip(
+                trained["with"].model.state_dict().values(), model.state_dict().values(), strict=False
+            )
+        )
+        # The trainer's own logs are the same as well.
+        ours = [log for log in trained["with"].state.log_history if "bias/hiring" not in log]
+        assert without_time(ours) == without_time(trained["without"].state.log_history)
+
+    def test_with_another_mitigation(self, model, tokenizer, rows, hiring):
+        trained = []
+        for callbacks in ([BiasEvaluationCallback(hiring, every_steps=1)], []):
+            mitigation = MitigationCallback(mask="gender", loss=AlignmentLossCallback(discrepancy="mean"))
+            trainer = make(model, tokenizer, rows, mitigation, *callbacks)
+            with pytest.warns(UserWarning, match="masking"):
+                trainer.train()
+            trained.append(trainer)
+        for one, other in zip(*(trainer.model.parameters() for trainer in trained), strict=True):
+            assert torch.equal(one, other)
+        assert logged(trained[0], "alignment/mean") == logged(trained[1], "alignment/mean") != {}
+
+    def test_in_its_own_steps_too_and_in_other_trainers(self, model, tokenizer, rows, hiring):
+        tokens = Dataset.from_list([tokenizer(row["prompt"] + row["completion"]) for row in rows])
+        trained = []
+        for callbacks in ([BiasEvaluationCallback(hiring, every_steps=2)], []):
+            trainer = Trainer(
+                copy.deepcopy(model),
+                TrainingArguments(
+                    "out", max_steps=4, use_cpu=True, report_to=[], save_strategy="no", disable_tqdm=True
+                ),
+                train_dataset=tokens,
+                data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+                processing_class=tokenizer,
+                callbacks=callbacks,
+            )
+            trainer.train()
+            trained.append(trainer)
+        for one, other in zip(*(trainer.model.parameters() for trainer in trained), strict=True):
+            assert torch.equal(one, other)
+        assert list(logged(trained[0])) == [0, 2, 4]
+
+    def test_with_preferences(self, model, tokenizer, rows, hiring):
+        pairs = rows.rename_column("completion", "chosen").add_column("rejected", [" Bea"] * 4)
+        options = {"report_to": [], "use_cpu": True, "bf16": False, "max_steps": 2, "disable_tqdm": True}
+        model.save_pretrained("model")  # the reference model is loaded from there
+        trainer = DPOTrainer(
+            type(model).from_pretrained("model"),
+            args=DPOConfig("out", save_strategy="no", logging_steps=1, **options),
+            train_dataset=pairs.remove_columns("augmented"),
+            processing_class=tokenizer,
+            callbacks=[BiasEvaluationCallback(hiring, every_steps=1)],
+        )
+        trainer.train()
+        assert list(logged(trainer)) == [0, 1, 2]
+        # Its own means of the training are logged with the training loss, and nowhere else.
+        assert all(("rewards/margins" in log) == ("loss" in log) for log in trainer.state.log_history[:-1])
+
+    def test_an_optimizer_that_keeps_other_weights_to_evaluate_is_told(self, model, tokenizer, rows, hiring):
+        calls = []
+
+        class Averaging(torch.optim.SGD):
+            def train(self):
+                calls.append("train")
+
+            def eval(self):
+                calls.append("eval")
+
+        network = copy.deepcopy(model)
+        trainer = make(network, tokenizer, rows, BiasEvaluationCallback(hiring, every_steps=1), max_steps=1)
+        trainer.optimizer = Averaging(trainer.model.parameters(), lr=0.1)
+        trainer.train()
+        assert calls == ["eval", "train", "eval"]
+
+
+class TestAsking:
+    def test_generation_caches_under_gradient_checkpointing(self, model, tokenizer, rows, salary, caplog):
+        lengths = []
+
+        class Watch(TrainerCallback):
+            def on_train_begin(self, args, state, control, **kwargs):
+                kwargs["model"].register_forward_pre_hook(
+                    lambda module, args, kwargs: lengths.append((module.training, kwargs["input_ids"].shape[1])),
+                    with_kwargs=True,
+                )
+
+        callback = BiasEvaluationCallback(salary, every_steps=2)
+        trainer = make(model, tokenizer, rows, Watch(), callback, max_steps=2, gradient_checkpointing=True)
+        trainer.train()
+        asked = [length for training, length in lengths if not training]
+        assert asked.count(1) > 0.8 * len(asked)
+        assert "use_cache" not in caplog.text
+
+    def test_a_paired_tag_is_put_before_the_prompts(self, model, tokenizer, rows, hiring):
+        seen = []
+
+        class Watch(TrainerCallback):
+            def on_train_begin(self, args, state, control, **kwargs):
+                kwargs["model"].register_forward_pre_hook(
+                    lambda module, args, kwargs: None if module.training else seen.append(kwargs["input_ids"]),
+                    with_kwargs=True,
+                )
+
+        mitigation = MitigationCallback(token="paired", tag_position="answer")
+        # The mitigation comes last, and is constructed last.
+        trainer = make(model, tokenizer, rows, Watch(), BiasEvaluationCallback(hiring, every_steps=6), mitigation)
+        trainer.train()
+        tag = tokenizer.convert_tokens_to_ids(mitigation.real_tag)
+        opening = tokenizer(":")["input_ids"][-1]
+        assert seen
+        for batch in seen:
+            for row in batch.tolist():
+                assert row.count(tag) == 1 and row[row.index(tag) - 1] == opening
+
+    def test_hidden_marks_stay_out_of_prompts(self, model, tokenizer, rows, hiring, salary):
+        hidden = BiasTagTokenizer.wrap(tokenizer, hidden=True)
+        model.resize_token_embeddings(len(hidden))
+        texts = rows.map(lambda row: {"text": row["prompt"] + row["completion"]}).select_columns(["text", "augmented"])
+        callbacks = [
+            AlignmentLossCallback(discrepancy="mean"),
+            BiasEvaluationCallback([hiring, salary], every_steps=3),
+        ]
+        trainer = make(model, hidden, hidden.tag(texts), *callbacks, packing=True, max_length=600)
+        trainer.train()
+        values = [log for log in trainer.state.log_history if "bias/hiring" in log]
+        scores = evaluate(hiring, trainer.model, tokenizer, hiring.load(), batch_size=4)
+        assert values[-1]["bias/hiring"] == scores.bias
+
+    @pytest.mark.parametrize("side", ["left", "right"])
+    def test_either_side_may_be_padded_and_a_template_used(self, model, tokenizer, rows, salary, side):
+        tokenizer.padding_side = side
+        tokenizer.chat_template = TEMPLATE
+        trainer = make(model, tokenizer, rows, BiasEvaluationCallback(salary, every_steps=6))
+        trainer.train()
+        assert list(logged(trainer, "unparsed/salary")) == [0, 6]
+        assert tokenizer.padding_side == side
+
+    def test_in_bf16(self, model, tokenizer, rows, hiring, salary):
+        trainer = make(model, tokenizer, rows, BiasEvaluationCallback([hiring, salary], every_steps=3), bf16=True)
+        trainer.train()
+        assert list(logged(trainer)) == [0, 3, 6]
+
+    def test_a_compiled_model(self, model, tokenizer, rows, hiring, salary):
+        callback = BiasEvaluationCallback([hiring, salary], every_steps=3)
+        trainer = make(model, tokenizer, rows, callback, torch_compile=True, torch_compile_backend="eager")
+        trainer.train()
+        scores = evaluate(hiring, trainer.model, tokenizer, hiring.load(), batch_size=4)
+        assert logged(trainer)[6] == scores.bias
+
+
+class TestBudget:
+    def test_training_stops_when_it_is_spent(self, model, tokenizer, rows, hiring, caplog):
+        callback = BiasEvaluationCallback(hiring, every_steps=2, budget={"hiring": 0.2})
+        trainer = make(model, tokenizer, rows, callback, max_steps=60)
+        with caplog.at_level(logging.WARNING):
+            trainer.train()
+        biases, left = logged(trainer), logged(trainer, "bias_budget/hiring")
+        last = trainer.state.global_step
+        assert 0 < last < 60 and last == max(biases) and biases[0] == 0
+        assert left[0] == 0.2 and left == pytest.approx(
+            {step: 0.2 - (bias - biases[0]) for step, bias in biases.items()}
+        )
+        assert [step for step, value in left.items() if value < 0] == [last]
+        assert (
+            f"Training stops after step {last}: the bias of task 'hiring' is {biases[last]:.4g}, and was "
+            f"{biases[0]:.4g} before training: its budget of 0.2 is spent."
+        ) in caplog.text
+
+    def test_at_an_evaluation_too(self, model, tokenizer, rows, hiring):
+        callback = BiasEvaluationCallback(hiring, budget={"hiring": 0.2})
+        trainer = make(model, tokenizer, rows, callback, max_steps=60, eval_strategy="steps", eval_steps=2)
+        trainer.train()
+        assert 0 < trainer.state.global_step < 60
+
+    def test_a_budget_that_lasts_stops_nothing(self, model, tokenizer, rows, hiring):
+        callback = BiasEvaluationCallback(hiring, every_steps=2, budget={"hiring": 1})
+        trainer = make(model, tokenizer, rows, callback, max_steps=20)
+        trainer.train()
+        assert trainer.state.global_step == 20
+
+    def test_a_resumed_run_goes_on_with_the_same_budget(self, model, tokenizer, rows, hiring):
+        def callback():
+            return BiasEvaluationCallback(hiring, every_steps=2, budget={"hiring": 0.2})
+
+        settings = {"save_strategy": "steps", "save_steps": 2}
+        unbroken = make(model, tokenizer, rows, callback(), max_steps=60, **settings)
+        unbroken.train()
+        stop = unbroken.state.global_step
+        assert stop > 2
+        resumed = make(model, tokenizer, rows, callback(), max_steps=60, folder="resumed", **settings)
+        resumed.train(resume_from_checkpoint=f"out/checkpoint-{stop - 2}")
+        assert resumed.state.global_step == stop
+        assert logged(resumed) == logged(unbroken)
+        assert logged(resumed, "bias_budget/hiring") == logged(unbroken, "bias_budget/hiring")
+        for one, other in zip(resumed.model.parameters(), unbroken.model.parameters(), strict=True):
+            assert torch.equal(one, other)
+
+    def test_a_checkpoint_without_it_is_told_of(self, model, tokenizer, rows, hiring, caplog):
+        make(model, tokenizer, rows, save_strategy="steps", save_steps=2, max_steps=2).train()
+        callback = BiasEvaluationCallback(hiring, every_steps=2, budget={"hiring": 1})
+        trainer = make(model, tokenizer, rows, callback, max_steps=4)
+        with caplog.at_level(logging.WARNING):
+            trainer.train(resume_from_checkpoint="out/checkpoint-2")
+        assert "budgets count from the bias at step 2" in caplog.text
+        assert list(logged(trainer)) == [2, 4]
+
+
+BEST = {
+    "eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2, "max_steps": 30,
+    "load_best_model_at_end": True, "metric_for_best_model": "bias/hiring", "greater_is_better": False,
+}  # fmt: skip
+
+
+class TestBestModel:
+    def test_the_least_biased_checkpoint_is_loaded(self, model, tokenizer, rows, hiring):
+        trainer = make(model, tokenizer, rows, BiasEvaluationCallback(hiring), **BEST)
+        trainer.train()
+        biases = logged(trainer)
+        least = min(bias for step, bias in biases.items() if step)
+        assert trainer.state.best_metric == least < biases[30]
+        assert trainer.evaluate()["eval_bias/hiring"] == least
+
+    def test_early_stopping_works_wherever_it_stands(self, model, tokenizer, rows, hiring, caplog):
+        callbacks = [EarlyStoppingCallback(2), BiasEvaluationCallback(hiring)]
+        trainer = make(model, tokenizer, rows, *callbacks, **BEST)
+        with caplog.at_level(logging.WARNING):
+            trainer.train()
+        assert trainer.state.global_step < 30
+        assert "early stopping is disabled" not in caplog.text
+
+    @pytest.mark.parametrize(
+        ("options", "change", "message"),
+        [
+            ({}, {"greater_is_better": True}, "set `greater_is_better=False`"),
+            ({}, {"metric_for_best_model": "utility/hiring"}, "set `greater_is_better=True`"),
+            ({}, {"metric_for_best_model": "eval_bias/salary"}, r"'bias/salary' is not measured .*: bias/hiring"),
+            ({"every_steps": 2}, {}, "leave `every_steps` out"),
+        ],
+    )
+    def test_a_wrong_metric_is_refused_before_training(self, model, tokenizer, rows, hiring, options, change, message):
+        trainer = make(model, tokenizer, rows, BiasEvaluationCallback(hiring, **options), **{**BEST, **change})
+        with pytest.raises(ValueError, match=message):
+            trainer.train()
+        assert trainer.state.global_step == 0
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"tasks": ["hirring"]}, "no task 'hirring'"),
+            ({"tasks": []}, "at least one task"),
+            ({"tasks": ["hiring", "hiring"]}, "each once"),
+            ({"max_items": 0}, "`max_items` must be an integer, at least 1"),
+            ({"every_steps": 2.5}, "`every_steps` must be an integer, at least 1"),
+            ({"budget": {"salary": 1}}, r"no task 'salary' \(tasks: hiring\)"),
+            ({"budget": {"hiring": -0.1}}, "`budget` of task 'hiring' must be a finite number, at least 0, got -0.1"),
+            ({"budget": {"hiring": math.nan}}, "must be a finite number"),
+        ],
+    )
+    def test_arguments(self, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            BiasEvaluationCallback(**{"tasks": "hiring", **arguments})
+
+    def test_when_the_trainer_is_made(self, model, tokenizer, rows, hiring):
+        missing = load_task("topics", source=Source("missing.csv"))
+        with pytest.raises(ValueError, match=r"there is no file missing\.csv"):
+            make(model, tokenizer, rows, BiasEvaluationCallback(missing))
+        with pytest.raises(ValueError, match=r"`max_items=4` is too few for task 'stories'"):
+            make(model, tokenizer, rows, BiasEvaluationCallback("stories", max_items=4))
+
+    def test_a_classifier_is_not_asked(self, tokenizer, hiring):
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+        classifier = AutoModelForSequenceClassification.from_config(LlamaConfig(**sizes))
+        with pytest.raises(ValueError, match="causal language model, and `LlamaForSequenceClassification` is none"):
+            Trainer(
+                classifier,
+                TrainingArguments("out", use_cpu=True, report_to=[]),
+                processing_class=tokenizer,
+                callbacks=[BiasEvaluationCallback(hiring)],
+            )
+
+    def test_without_a_tokenizer(self, model, hiring):
+        with pytest.raises(ValueError, match="`processing_class` is NoneType, no tokenizer"):
+            Trainer(
+                model,
+                TrainingArguments("out", use_cpu=True, report_to=[]),
+                callbacks=[BiasEvaluationCallback(hiring)],
+            )
+
+    def test_what_would_never_run(self, model, tokenizer, rows, hiring):
+        trainer = make(model, tokenizer, rows, BiasEvaluationCallback(hiring))
+        with pytest.raises(ValueError, match=r"would never run.*Set `every_steps`"):
+            trainer.train()
+        assert trainer.state.global_step == 0
+
+    def test_a_budget_for_what_cannot_be_measured(self, model, tokenizer, rows, salary):
+        callback = BiasEvaluationCallback(salary, every_steps=2, budget={"salary": 1.0})
+        trainer = make(model, tokenizer, rows, callback)
+        with pytest.raises(ValueError, match=r"bias of task 'salary' before training is unknown.*unparsed: 100%"):
+            trainer.train()
+        assert trainer.state.global_step == 0
+
+    def test_added_later_it_works_as_well(self, model, tokenizer, rows, hiring):
+        trainer = make(model, tokenizer, rows)
+        trainer.add_callback(BiasEvaluationCallback(hiring, every_steps=3))
+        trainer.train()
+        assert list(logged(trainer)) == [0, 3, 6]
