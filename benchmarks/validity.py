@@ -27,7 +27,8 @@ from statsmodels.stats.proportion import proportion_confint
 from validity_sweeps import DOSE, RATIOS, SEEDS, Models, load_sweep, records_of
 
 from mitigate import stats
-from mitigate.analysis import SLOPE_UNIT, analyse
+from mitigate.analysis import analyse
+from mitigate.curves import SLOPE_UNIT
 from mitigate.intervals import Interval
 from mitigate.report.verdict import ALPHA, verdict
 

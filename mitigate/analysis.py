@@ -10,31 +10,10 @@ from typing import Any
 
 from mitigate import stats
 from mitigate.cells import CONTROL, Sweep, read_cells
+from mitigate.curves import Point, curve_slopes, curve_trends, slope_differences, values_at, values_of
 from mitigate.intervals import Interval
 
-# Slopes are reported as the change of the metric per +0.10 of the bias ratio.
-SLOPE_UNIT = 0.10
 ALPHA = 0.05
-_Values = dict[tuple[float, int], float]  # by bias ratio and seed
-
-
-@dataclass(frozen=True)
-class Point:
-    """
-    A metric of one arm at one bias ratio.
-
-    Args:
-        bias_ratio (`float`):
-            ρ, augmented rows over all rows.
-        interval (`Interval`):
-            Mean over seeds with its t interval.
-        values (`tuple[tuple[int, float], ...]`):
-            Seed and value of every model, in ascending order of the seed.
-    """
-
-    bias_ratio: float
-    interval: Interval
-    values: tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True)
@@ -262,31 +241,18 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
             Point(ratio, stats.mean_interval([value for _, value in values]), tuple(values))
             for ratio, values in points.items()
         )
-    ratios, bias, seeds = _columns(_values(curves["bias"]))
-    slopes = [slope * SLOPE_UNIT for slope in stats.seed_slopes(ratios, bias, seeds).values()]
+    slopes = list(curve_slopes(curves["bias"]).values())
     return Arm(
         mitigation=mitigation,
         dose=dose,
         curves=curves,
         slope=stats.mean_interval(slopes),
         slope_sd=stdev(slopes) if len(slopes) > 1 else math.nan,
-        trend=stats.mean_interval(list(stats.seed_trends(ratios, bias, seeds).values())),
+        trend=stats.mean_interval(list(curve_trends(curves["bias"]).values())),
         # Not by permutation within seeds: models of neighbouring ratios share rows and so are alike, which makes
         # their order anything but random. `benchmarks/validity.py` measures the false alarms.
         p=stats.mean_p(slopes),
     )
-
-
-def _values(points: Iterable[Point]) -> _Values:
-    return {(point.bias_ratio, seed): value for point in points for seed, value in point.values}
-
-
-def _columns(values: _Values) -> tuple[list[float], list[float], list[int]]:
-    return [ratio for ratio, _ in values], list(values.values()), [seed for _, seed in values]
-
-
-def _at(arm: Arm, metric: str, ratio: float) -> dict[int, float]:
-    return {seed: value for (at, seed), value in _values(arm.curves[metric]).items() if at == ratio}
 
 
 def _compare(arm: Arm, arms: Mapping[tuple[str, float], Arm]) -> Arm:
@@ -300,22 +266,21 @@ def _compare(arm: Arm, arms: Mapping[tuple[str, float], Arm]) -> Arm:
 
 
 def _contrast(first: Arm, second: Arm) -> Contrast:
-    """Contrast the slopes over the ratios that both arms have in a seed, so that a missing cell does not tilt it."""
-    x, y = _values(first.curves["bias"]), _values(second.curves["bias"])
-    common = [key for key in x if key in y]
-    slopes = [stats.seed_slopes(*_columns({key: values[key] for key in common})) for values in (x, y)]
-    differences = [difference * SLOPE_UNIT for difference in stats.paired_differences(*slopes)]
+    differences = list(slope_differences(first.curves["bias"], second.curves["bias"]).values())
     return Contrast(stats.mean_interval(differences), stats.mean_p(differences))
 
 
 def _comparison(none: Arm, arm: Arm) -> Comparison | None:
     ratio = max(
-        (r for r, _ in _values(arm.curves["bias"]).keys() & _values(none.curves["bias"]).keys() if r > 0), default=None
+        (r for r, _ in values_of(arm.curves["bias"]).keys() & values_of(none.curves["bias"]).keys() if r > 0),
+        default=None,
     )
     if ratio is None:
         return None
-    utility = stats.paired_differences(_at(arm, "utility", ratio), _at(none, "utility", ratio))
-    partners = [(_values(arm.curves[name]), _values(none.curves[name])) for name in ("bias", "utility")]
+    utility = stats.paired_differences(
+        values_at(arm.curves["utility"], ratio), values_at(none.curves["utility"], ratio)
+    )
+    partners = [(values_of(arm.curves[name]), values_of(none.curves[name])) for name in ("bias", "utility")]
     return Comparison(
         bias_ratio=ratio,
         slope=_contrast(none, arm),
@@ -326,7 +291,8 @@ def _comparison(none: Arm, arm: Arm) -> Comparison | None:
 
 
 def _removed(none: Arm, arm: Arm, ratio: float) -> Interval | None:
-    start, end, end_none = _at(none, "bias", 0.0), _at(arm, "bias", ratio), _at(none, "bias", ratio)
+    points, points_none = arm.curves["bias"], none.curves["bias"]
+    start, end, end_none = values_at(points_none, 0.0), values_at(points, ratio), values_at(points_none, ratio)
     seeds = sorted(start.keys() & end.keys() & end_none.keys())
     shifts = [end[seed] - start[seed] for seed in seeds]
     shifts_none = [end_none[seed] - start[seed] for seed in seeds]

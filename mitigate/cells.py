@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 REQUIRED = ("bias", "utility")
+# Arms that are no mitigation of ours, for comparison.
+BASELINES = ("none", "drop", "repeat", "add", "down-weight", "balanced", "cda")
 # Baselines first, so that tables and legends read from what is compared against to what is compared.
-ORDER = (
-    *("none", "drop", "repeat", "add", "down-weight", "balanced", "cda"),
-    *("token", "token-paired", "mask", "mask-random", "loss"),
-)
+ORDER = (*BASELINES, "token", "token-paired", "mask", "mask-random", "loss")
 # Ending of an arm's name that makes it the control of the arm without: the same mitigation on rows drawn at random.
 CONTROL = "-shuffled"
+# Ending of the name of a control that acts on random words instead of rows.
+RANDOM = "-random"
 FIELDS = ("dose", "mitigation", "bias_ratio", "seed")
+# Arms of the mix that train on real rows alone.
+WITHOUT_AUGMENTED = ("drop", "repeat")
 # Bias type of a cell that trains on augmented rows of every type, or on none.
 ALL_TYPES = "all"
 
@@ -48,6 +51,20 @@ class Cell(NamedTuple):
             return f"ρ = 0, seed {self.seed}"
         kind = "" if self.bias_type == ALL_TYPES else f"{self.bias_type}, "
         return f"{kind}{self.mitigation}, β = {self.dose:g}, ρ = {self.bias_ratio:g}, seed {self.seed}"
+
+
+def is_mitigation(arm: str) -> bool:
+    """
+    Tell mitigations from what they are compared with.
+
+    Args:
+        arm (`str`):
+            Name of an arm.
+
+    Returns:
+        `bool`: Whether it is neither a baseline nor a control.
+    """
+    return arm not in BASELINES and not arm.endswith((CONTROL, RANDOM))
 
 
 @dataclass

@@ -10,6 +10,7 @@ from importlib.metadata import version
 COMMANDS = {
     "augment": ("mitigate.recipes.augment", "let an LLM write rows from yours, in six bias types"),
     "audit": ("mitigate.recipes.audit", "compare augmented rows with real ones before training"),
+    "report": ("mitigate.recipes.report", "make the report of a sweep from its folder, or compare two"),
 }
 
 

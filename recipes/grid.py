@@ -8,13 +8,11 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from mitigate.cells import ALL_TYPES, Cell
+from mitigate.cells import ALL_TYPES, WITHOUT_AUGMENTED, Cell
 from mitigate.recipes.config import SweepConfig
 
 # The packages whose version can change a result.
 PACKAGES = ("mitigate", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
-# Arms of the mix that train on real rows alone.
-WITHOUT_AUGMENTED = ("drop", "repeat")
 
 
 def cells_of(config: SweepConfig) -> list[Cell]:

@@ -23,9 +23,7 @@ from typing import Any
 
 import wandb
 from filelock import FileLock, Timeout
-from rich.console import Console
 
-from mitigate.analysis import analyse
 from mitigate.cells import Cell
 from mitigate.recipes.baselines import OWN_ROWS
 from mitigate.recipes.cell import (
@@ -36,10 +34,10 @@ from mitigate.recipes.cell import (
     training_mix,
 )
 from mitigate.recipes.config import ConfigError, SweepConfig, parse_config
-from mitigate.recipes.grid import cell_id, cells_of, versions
-from mitigate.recipes.records import read_records, record_path, records_folder, write_record
-from mitigate.recipes.tasks import Task
-from mitigate.report import render, write_figure, write_html, write_table
+from mitigate.recipes.description import describe, write_description
+from mitigate.recipes.grid import cell_id, cells_of
+from mitigate.recipes.records import record_path, records_folder, write_record
+from mitigate.recipes.report import report_sweep
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -67,10 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
     folder = Path(config.run.output_dir)
     records_folder(config).mkdir(parents=True, exist_ok=True)
     with _alone_in(folder):
+        write_description(folder, describe(config, task.names))
         missing = [cell for cell in cells_of(config) if not _is_done(config, cell)]
         _announce(config, missing)
         _run(config, missing)
-    return _report(config, task)
+    return report_sweep(folder)
 
 
 def _run(config: SweepConfig, cells: list[Cell]) -> None:
@@ -92,7 +91,6 @@ def _run(config: SweepConfig, cells: list[Cell]) -> None:
             print(f"[{done}/{len(cells)}] {_summary(record)}; about {_duration(left)} left", flush=True)
 
 
-_WIDTH = 130  # characters
 _worker: dict[str, Any] = {}
 
 
@@ -135,30 +133,6 @@ def _cell_in_worker(cell: Cell) -> dict[str, Any]:
 def _is_done(config: SweepConfig, cell: Cell) -> bool:
     path = record_path(config, cell)
     return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8"))["status"] == "done")
-
-
-def _report(config: SweepConfig, task: Task) -> int:
-    folder = Path(config.run.output_dir)
-    records = list(read_records(config))
-    failed = [record for record in records if record["status"] != "done"]
-    for record in failed:
-        print(f"failed: {Cell(**record['cell'])}: {record['error']}", file=sys.stderr)
-    if config.grid.task == "tasks":
-        print(f"Records: {records_folder(config)}")
-        return 1 if failed else 0
-    try:
-        analysis = analyse(records, labels=task.names)
-    except ValueError as error:  # too many cells failed
-        print(f"There is no report: {error}", file=sys.stderr)
-        return 1
-    # Where nobody looks at a terminal, rich assumes one that is too narrow for the tables.
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
-    console.print(render(analysis))
-    write_table(analysis, folder / "table.csv")
-    write_figure(analysis, folder / "inheritance.svg")
-    write_html(analysis, folder / "report.html", title=config.run.title, config=config.as_dict(), versions=versions())
-    print(f"Report: {folder / 'report.html'}")
-    return 1 if failed else 0
 
 
 def _announce(config: SweepConfig, missing: list[Cell]) -> None:

@@ -290,6 +290,7 @@ class TestEndToEnd:
         assert task.name == name
         assert set(task.related_to) <= {"gender", "culture"}
         assert (task.relation == "none") == (task.related_to == ())
+        assert task.metric_names.keys() == {"bias", "utility"}
 
     @pytest.mark.parametrize("name", list(TASKS))
     def test_prompts_repeat_and_answers_must_fit(self, name, tmp_path):

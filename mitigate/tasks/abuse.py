@@ -60,6 +60,7 @@ class AbuseTask(LabelTask):
     minimum: int = 100
     related_to: ClassVar[tuple[str, ...]] = ("culture",)
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "indirect"
+    metric_names: ClassVar[Mapping[str, str]] = {"bias": "1 − macro-F1", "utility": "macro-F1"}
     columns: ClassVar[tuple[str, ...]] = ("text", "label")
 
     def load(self, source: Source | None = None) -> Dataset:

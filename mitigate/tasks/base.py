@@ -162,6 +162,8 @@ class Task(ABC, Generic[Value]):
         relation (`str`):
             `"direct"` if the task asks about people of a group, `"indirect"` if it only touches their language or
             world, `"none"` for a control.
+        metric_names (`Mapping[str, str]`):
+            Human names of `"bias"` and `"utility"`.
         columns (`tuple[str, ...]`):
             Columns that the items have.
         max_new_tokens (`int`):
@@ -174,6 +176,7 @@ class Task(ABC, Generic[Value]):
     source: Source
     related_to: ClassVar[tuple[str, ...]]
     relation: ClassVar[Literal["direct", "indirect", "none"]]
+    metric_names: ClassVar[Mapping[str, str]]
     columns: ClassVar[tuple[str, ...]]
     max_new_tokens: ClassVar[int]
     closed: ClassVar[bool] = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -50,6 +50,7 @@ class ArithmeticTask(Task[float]):
     source: Source = GSM8K
     related_to: ClassVar[tuple[str, ...]] = ()
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "none"
+    metric_names: ClassVar[Mapping[str, str]] = {"bias": "1 − accuracy", "utility": "accuracy"}
     columns: ClassVar[tuple[str, ...]] = ("question", "answer")
     max_new_tokens: ClassVar[int] = 320
 
@@ -88,6 +89,7 @@ class TopicTask(LabelTask):
     labels: tuple[str, ...] = TOPICS
     related_to: ClassVar[tuple[str, ...]] = ()
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "none"
+    metric_names: ClassVar[Mapping[str, str]] = {"bias": "1 − accuracy", "utility": "accuracy"}
     columns: ClassVar[tuple[str, ...]] = ("text", "label")
 
     def prompts(self, items: Dataset) -> list[Prompt]:

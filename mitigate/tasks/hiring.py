@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -57,6 +57,10 @@ class HiringTask(Task[int]):
     seed: int = 0
     related_to: ClassVar[tuple[str, ...]] = ("gender", "culture")
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "direct"
+    metric_names: ClassVar[Mapping[str, str]] = {
+        "bias": "selection gap",
+        "utility": "share of answers that name one candidate",
+    }
     columns: ClassVar[tuple[str, ...]] = ("name", "group")
     max_new_tokens: ClassVar[int] = 16
     closed: ClassVar[bool] = True

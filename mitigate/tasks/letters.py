@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -109,6 +109,10 @@ class LettersTask(Task[str]):
     seed: int = 0
     related_to: ClassVar[tuple[str, ...]] = ("gender",)
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "direct"
+    metric_names: ClassVar[Mapping[str, str]] = {
+        "bias": "share of agentic sentences, men less women",
+        "utility": "share of answers that are letters",
+    }
     columns: ClassVar[tuple[str, ...]] = ("name", "group")
     max_new_tokens: ClassVar[int] = 320
 

@@ -68,6 +68,7 @@ class OccupationTask(LabelTask):
     seed: int = 0
     related_to: ClassVar[tuple[str, ...]] = ("gender",)
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "direct"
+    metric_names: ClassVar[Mapping[str, str]] = {"bias": "RMS TPR gap", "utility": "macro-F1"}
     columns: ClassVar[tuple[str, ...]] = ("text", "label", "group")
 
     def prompts(self, items: Dataset) -> list[Prompt]:

@@ -67,6 +67,10 @@ class OpinionsTask(Task[Shares]):
     ordered: bool = False
     related_to: ClassVar[tuple[str, ...]] = ("culture",)
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "direct"
+    metric_names: ClassVar[Mapping[str, str]] = {
+        "bias": "Jensen–Shannon distance to people's answers",
+        "utility": "similarity to people's answers",
+    }
     columns: ClassVar[tuple[str, ...]] = ("question", "group", "options", "distribution")
     max_new_tokens: ClassVar[int] = 8
     closed: ClassVar[bool] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -98,6 +98,7 @@ class SalaryTask(Task[float]):
     seed: int = 0
     related_to: ClassVar[tuple[str, ...]] = ("gender", "culture")
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "direct"
+    metric_names: ClassVar[Mapping[str, str]] = {"bias": "salary gap (%)", "utility": "share of answers with a salary"}
     columns: ClassVar[tuple[str, ...]] = ("name", "group")
     max_new_tokens: ClassVar[int] = 24
 

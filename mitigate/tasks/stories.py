@@ -63,6 +63,10 @@ class StoriesTask(Task[list[Trait]]):
     parser: str | Parser | None = None
     related_to: ClassVar[tuple[str, ...]] = ("culture", "gender")
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "direct"
+    metric_names: ClassVar[Mapping[str, str]] = {
+        "bias": "range of net ABC scores",
+        "utility": "share of answers that are stories",
+    }
     columns: ClassVar[tuple[str, ...]] = ("name", "group", "gender")
     max_new_tokens: ClassVar[int] = 200
 

@@ -1,0 +1,25 @@
+"""Analysis of sweeps over many tasks and bias types: the grid, named hypotheses, related against control tasks."""
+
+from mitigate.grid.analysis import GridAnalysis, analyse_grid
+from mitigate.grid.effects import MEAN_TYPE, Effect, TaskAnalysis
+from mitigate.grid.hypotheses import Hypothesis
+from mitigate.grid.missing import MissingAnswers
+from mitigate.grid.projection import TaskDescription, bias_types_of, mean_records, task_records
+from mitigate.grid.related import EQUIVALENCE_BOUND, Equivalence, RelatedControl
+
+__all__ = [
+    "EQUIVALENCE_BOUND",
+    "MEAN_TYPE",
+    "Effect",
+    "Equivalence",
+    "GridAnalysis",
+    "Hypothesis",
+    "MissingAnswers",
+    "RelatedControl",
+    "TaskAnalysis",
+    "TaskDescription",
+    "analyse_grid",
+    "bias_types_of",
+    "mean_records",
+    "task_records",
+]

@@ -1,0 +1,122 @@
+r"""
+Make the report of a sweep from its folder alone, finished or not.
+
+    mitigate report outputs/sweep
+    python recipes/report.py outputs/sweep
+
+It reads `sweep.json` and `cells/`, and trains nothing. The page `docs/reports.md` explains what the report shows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mitigate.analysis import analyse
+from mitigate.cells import Cell
+from mitigate.grid import analyse_grid, bias_types_of
+from mitigate.recipes.config import ConfigError
+from mitigate.recipes.description import Description, described_records, read_description
+from mitigate.report import render, write_figure, write_html, write_table
+
+_WIDTH = 130  # characters
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """
+    Make a report.
+
+    Args:
+        arguments (`list[str]`, *optional*):
+            Command line; by default the program's.
+
+    Returns:
+        `int`: 0; 1 if too few cells are finished for a report; 2 if the folder is not that of a sweep.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        folder = Path(options.folder)
+        return write_report(folder, read_description(folder))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def report_sweep(folder: Path) -> int:
+    """
+    Report on a sweep that was just run.
+
+    Args:
+        folder (`Path`):
+            Its folder.
+
+    Returns:
+        `int`: 0; 1 if cells failed or there is nothing to report.
+    """
+    description = read_description(folder)
+    failed = [record for record in described_records(folder, description) if record["status"] != "done"]
+    for record in failed:
+        print(f"failed: {Cell(**record['cell'])}: {record.get('error', record['status'])}", file=sys.stderr)
+    return max(write_report(folder, description), 1 if failed else 0)
+
+
+def write_report(folder: Path, description: Description) -> int:
+    """
+    Print and write the report of a sweep.
+
+    Args:
+        folder (`Path`):
+            Its folder.
+        description (`Description`):
+            Its description.
+
+    Returns:
+        `int`: 0; 1 if too few cells are finished.
+    """
+    records = list(described_records(folder, description))
+    # Where nobody looks at a terminal, rich assumes one that is too narrow for the tables.
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    try:
+        if len(description.tasks) > 1 or len(bias_types_of(records)) > 1:
+            console.print(analyse_grid(records, description.tasks).hypotheses)
+            return 0
+        _report_one(folder, description, records, console)
+    except ValueError as error:
+        print(f"There is no report: {error}", file=sys.stderr)
+        return 1
+    print(f"Report: {folder / 'report.html'}")
+    return 0
+
+
+def _report_one(folder: Path, description: Description, records: Sequence[dict[str, Any]], console: Console) -> None:
+    (task,) = description.tasks.values()
+    analysis = analyse(records, labels=task.labels)
+    console.print(render(analysis))
+    write_table(analysis, folder / "table.csv")
+    write_figure(analysis, folder / "inheritance.svg")
+    write_html(
+        analysis,
+        folder / "report.html",
+        title=description.title,
+        config=description.config,
+        versions=description.versions,
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mitigate report",
+        description="Make the report of a sweep from its folder alone, finished or not.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", help="Folder of a sweep, its `output_dir`.")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
