@@ -86,7 +86,7 @@ class Sweep:
     def arms(self) -> list[tuple[str, float]]:
         """Mitigation and dose of every arm; the largest dose first, and within a dose the baselines first."""
         arms = {(cell.mitigation, cell.dose) for cell in self.metrics if cell.bias_ratio > 0}
-        return sorted(arms, key=lambda arm: (-arm[1], _rank(arm[0]), arm[0]))
+        return sorted(arms, key=lambda arm: (-arm[1], arm_rank(arm[0]), arm[0]))
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -148,7 +148,17 @@ def read_cells(records: Iterable[Mapping[str, Any]]) -> Sweep:
     return sweep
 
 
-def _rank(mitigation: str) -> int:
+def arm_rank(mitigation: str) -> int:
+    """
+    Tell where an arm stands in tables and legends.
+
+    Args:
+        mitigation (`str`):
+            Name of the arm.
+
+    Returns:
+        `int`: Its place in `ORDER`, for a control that of its mitigation; unknown arms come last.
+    """
     name = mitigation.removesuffix(CONTROL)
     return ORDER.index(name) if name in ORDER else len(ORDER)
 

@@ -2,6 +2,7 @@
 
 from mitigate.grid.analysis import GridAnalysis, analyse_grid
 from mitigate.grid.effects import MEAN_TYPE, Effect, TaskAnalysis
+from mitigate.grid.frontier import FrontierPoint
 from mitigate.grid.hypotheses import Hypothesis
 from mitigate.grid.missing import MissingAnswers
 from mitigate.grid.projection import TaskDescription, bias_types_of, mean_records, task_records
@@ -12,6 +13,7 @@ __all__ = [
     "MEAN_TYPE",
     "Effect",
     "Equivalence",
+    "FrontierPoint",
     "GridAnalysis",
     "Hypothesis",
     "MissingAnswers",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mitigate import stats
 from mitigate.analysis import Analysis, analyse
-from mitigate.cells import Cell
+from mitigate.cells import Cell, arm_rank
 from mitigate.grid.effects import Effect, TaskAnalysis, grid_effects
+from mitigate.grid.frontier import FrontierPoint, frontier
 from mitigate.grid.hypotheses import Hypothesis, named_hypotheses
 from mitigate.grid.missing import MissingAnswers, missing_answers
 from mitigate.grid.projection import Record, TaskDescription, bias_types_of, mean_records, task_records
@@ -37,6 +38,8 @@ class GridAnalysis:
             Related against control tasks by arm; empty if there are not both kinds.
         equivalences (`tuple[Equivalence, ...]`):
             By control task, whether its shift without mitigation is too small to matter.
+        frontier (`tuple[FrontierPoint, ...]`):
+            What each arm does to bias and utility, at the dose `dose`.
         mixed (`MixedSlope` or `None`):
             Inheritance slope on tasks like the related ones, in standard deviations between seeds per +0.10 of ρ.
         missing_answers (`tuple[MissingAnswers, ...]`):
@@ -55,6 +58,7 @@ class GridAnalysis:
     hypotheses: tuple[Hypothesis, ...]
     related_control: tuple[RelatedControl, ...]
     equivalences: tuple[Equivalence, ...]
+    frontier: tuple[FrontierPoint, ...]
     mixed: stats.MixedSlope | None
     missing_answers: tuple[MissingAnswers, ...]
     cells: int
@@ -74,6 +78,15 @@ class GridAnalysis:
     def ratios(self) -> tuple[float, ...]:
         """All bias ratios of the tasks, ascending."""
         return tuple(sorted({ratio for task in self.tasks if task.overall for ratio in task.overall.ratios}))
+
+    @property
+    def doses(self) -> tuple[float, ...]:
+        """Doses of the effects, descending."""
+        return tuple(sorted({effect.dose for effect in self.effects}, reverse=True))
+
+    def mitigations(self, dose: float) -> list[str]:
+        """Return the arms that any task has at a dose, baselines first."""
+        return sorted({e.mitigation for e in self.effects if e.dose == dose}, key=lambda name: (arm_rank(name), name))
 
     def task(self, name: str) -> TaskAnalysis:
         """Return the task of a name."""
@@ -128,6 +141,7 @@ def analyse_grid(records: Iterable[Record], tasks: Mapping[str, TaskDescription]
         hypotheses=named_hypotheses(analysed, dose, unmitigated),
         related_control=found,
         equivalences=equivalences(analysed, dose),
+        frontier=frontier(analysed, dose),
         mixed=pooled_slope(analysed, dose),
         missing_answers=tuple(missing for name in tasks for missing in missing_answers(known, name)),
         cells=len(known),

@@ -11,6 +11,7 @@ from mitigate.analysis import Arm
 from mitigate.cells import is_mitigation
 from mitigate.curves import curve_slopes, slope_differences
 from mitigate.grid.effects import TaskAnalysis
+from mitigate.grid.pooling import pool
 from mitigate.grid.related import RelatedControl
 from mitigate.intervals import Interval
 
@@ -92,28 +93,6 @@ def named_hypotheses(
         found += _against(mitigation, related, dose)
     corrected = stats.holm([hypothesis.p for hypothesis in found])
     return tuple(replace(hypothesis, p_holm=p) for hypothesis, p in zip(found, corrected, strict=True))
-
-
-def pool(tasks: Sequence[TaskAnalysis], values: Callable[[TaskAnalysis], Mapping[int, float]]) -> dict[int, float]:
-    """
-    Average a value over tasks within each seed, each task in standard deviations between seeds.
-
-    Args:
-        tasks (`Sequence[TaskAnalysis]`):
-            The tasks; those whose seeds do not differ have no scale and are left out.
-        values (`Callable[[TaskAnalysis], Mapping[int, float]]`):
-            Gives the value of a task by seed.
-
-    Returns:
-        `dict[int, float]`: Mean by seed, ascending, for the seeds that all these tasks have.
-    """
-    scaled = [
-        {seed: value / task.scale for seed, value in values(task).items()}
-        for task in tasks
-        if math.isfinite(task.scale)
-    ]
-    common = sorted(set.intersection(*(set(found) for found in scaled))) if scaled else []
-    return {seed: math.fsum(found[seed] for found in scaled) / len(scaled) for seed in common}
 
 
 def _mitigations(tasks: Sequence[TaskAnalysis], dose: float) -> list[str]:

@@ -17,6 +17,7 @@ KNOWN = ("none", "mask", "token", "loss", "drop", "token-paired")
 NULL_COLOUR = "#8C8C8C"
 PANEL = (5.2, 3.7)  # inches
 LONGEST_NAME = 24
+NAME_HEIGHT = 0.19  # inches
 
 
 def figure(
@@ -25,6 +26,7 @@ def figure(
     dose: float | None = None,
     panels: Sequence[str] = ("bias", "utility"),
     standalone: bool = True,
+    prefix: str = "",
 ) -> str:
     """
     Draw the inheritance curves: mean and 95% band over seeds for every mitigation, and the null arm dashed in grey.
@@ -41,18 +43,20 @@ def figure(
         standalone (`bool`, *optional*, defaults to `True`):
             Whether the picture is a file of its own, on white; otherwise it is an element for a page, without
             background and with text in the page's colour.
+        prefix (`str`, *optional*, defaults to `""`):
+            Tells the element from those of other analyses on the page, in letters, digits and hyphens.
 
     Returns:
         `str`: SVG; the same bytes for the same analysis and matplotlib version.
     """
     with mpl.rc_context(STYLE):
-        picture = new_picture(PANEL[0] * len(panels), PANEL[1])
         arms = _drawn(analysis, dose)
+        picture = new_picture(PANEL[0] * len(panels), max(PANEL[1], NAME_HEIGHT * len(arms) + 1))
         for axes, metric in zip(np.ravel(picture.subplots(1, len(panels))), panels, strict=True):
             _panel(axes, analysis, arms, metric)
         if standalone:
             return svg_file(picture)
-        name = f"{'-'.join(panels)}-{arms[0].dose:g}"
+        name = f"{prefix}{'-'.join(panels)}-{arms[0].dose:g}"
         return svg_element(picture, name=name, label=f"{' and '.join(panels)} over the bias ratio")
 
 
@@ -96,7 +100,8 @@ def _panel(axes: Axes, analysis: Analysis, arms: list[Arm], metric: str) -> None
             color=colour,
             linewidth=1.2 if arm.is_control else 1.8,
             linestyle=":" if arm.is_control else (0, (4, 2)) if is_null else "-",
-            marker=MARKERS[rank % len(MARKERS)],
+            # The seventh arm has the colour of the first, but not its marker.
+            marker=MARKERS[(rank + rank // len(COLOURS)) % len(MARKERS)],
             markersize=4.5,
             markeredgewidth=0,
         )
@@ -126,7 +131,8 @@ def _label_ends(axes: Axes, ends: list[tuple[float, float, str, str]]) -> None:
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     x = max(end[0] for end in ends) + (right - left) * 0.035
     ends = sorted(ends, key=lambda end: (end[1], end[2]))
-    heights = _spread([end[1] for end in ends], gap=(high - low) * 0.062)
+    gap = (high - low) * min(0.062, 1 / (len(ends) + 1))
+    heights = _spread([end[1] for end in ends], gap=gap)
     for (_, _, name, colour), height in zip(ends, heights, strict=True):
         short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
         axes.text(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mitigate.analysis import Analysis, Arm
 from mitigate.intervals import Interval
 from mitigate.report.numbers import ABSENT, decimals, p_value, plus_minus, share, with_bounds
 from mitigate.report.verdict import arm_name
 
-COLUMNS = ("mitigation", "dose", "quantity", "bias_ratio", "estimate", "low", "high", "n", "p", "p_holm")
+ESTIMATE = ("estimate", "low", "high", "n")
+COLUMNS = ("mitigation", "dose", "quantity", "bias_ratio", *ESTIMATE, "p", "p_holm")
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,35 @@ class Table:
             Names of the columns; the first names the arms.
         rows (`tuple[tuple[str, ...], ...]`):
             One row per arm.
+        name (`str`, *optional*, defaults to `""`):
+            Name of its CSV file, without ending; without one there is none.
+        columns (`tuple[str, ...]`, *optional*):
+            Names of the columns of the file.
+        digits (`tuple[tuple[Any, ...], ...]`, *optional*):
+            Rows of the file: the same numbers with all their digits.
     """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    name: str = ""
+    columns: tuple[str, ...] = ()
+    digits: tuple[tuple[Any, ...], ...] = ()
+
+    @property
+    def file(self) -> str:
+        """Name of the file, of letters, digits, points, hyphens and underscores."""
+        return re.sub(r"[^\w.-]+", "-", self.name) + ".csv"
+
+    @property
+    def csv(self) -> str:
+        """The file. Numbers have all their digits; what could not be told is `nan`."""
+        return csv_text(self.columns, self.digits)
+
+    @property
+    def link(self) -> str:
+        """The file as a `data:` address, so that a page can hand it out without any other file."""
+        return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(self.csv.encode()).decode()}"
 
 
 def curve_table(analysis: Analysis, metric: str) -> Table:
@@ -45,7 +73,18 @@ def curve_table(analysis: Analysis, metric: str) -> Table:
         at = {point.bias_ratio: plus_minus(point.interval, digits) for point in arm.curves.get(metric, ())}
         rows.append((arm_name(arm), *(at.get(ratio, ABSENT) for ratio in analysis.ratios)))
     header = ("arm", *(f"ρ = {ratio:g}" for ratio in analysis.ratios))
-    return Table(f"{analysis.label(metric)}: mean ± half width of the 95% interval over seeds", header, tuple(rows))
+    return Table(
+        f"{analysis.label(metric)}: mean ± half width of the 95% interval over seeds",
+        header,
+        tuple(rows),
+        name=metric,
+        columns=("mitigation", "dose", "bias_ratio", *ESTIMATE),
+        digits=tuple(
+            (arm.mitigation, arm.dose, point.bias_ratio, *digits_of(point.interval))
+            for arm in analysis.arms
+            for point in arm.curves.get(metric, ())
+        ),
+    )
 
 
 def slope_table(analysis: Analysis) -> Table:
@@ -78,6 +117,9 @@ def slope_table(analysis: Analysis) -> Table:
         f"Slope of the {analysis.label('bias')} per +0.10 of ρ, and each arm against no mitigation",
         header,
         tuple(rows),
+        name="slopes",
+        columns=COLUMNS,
+        digits=tuple(row for arm in analysis.arms for row in _test_rows(arm)),
     )
 
 
@@ -100,35 +142,62 @@ def write_table(analysis: Analysis, path: str | Path) -> None:
         path (`str` or `Path`):
             File to write; its folder must exist. It is replaced at once, never half written.
     """
+    rows = [row for arm in analysis.arms for row in (*_curve_rows(arm), *_test_rows(arm))]
+    replace_file(path, csv_text(COLUMNS, rows))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """
+    Write rows as CSV, with all digits of their numbers.
+
+    Args:
+        columns (`Sequence[str]`):
+            Names of the columns.
+        rows (`Iterable[Sequence[Any]]`):
+            The rows, of texts and numbers.
+
+    Returns:
+        `str`: The file.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for arm in analysis.arms:
-        writer.writerows((arm.mitigation, repr(arm.dose), *row) for row in _long_rows(arm))
-    replace_file(path, buffer.getvalue())
+    writer.writerow(columns)
+    writer.writerows([repr(cell) if isinstance(cell, float) else cell for cell in row] for row in rows)
+    return buffer.getvalue()
 
 
-def _long_rows(arm: Arm) -> Iterator[tuple[str, ...]]:
+def digits_of(interval: Interval) -> tuple[float, float, float, int]:
+    """Give an interval as four cells of a CSV file."""
+    return interval.estimate, interval.low, interval.high, interval.n
+
+
+def _curve_rows(arm: Arm) -> Iterator[tuple[Any, ...]]:
     for metric, points in arm.curves.items():
         for point in points:
-            yield (metric, repr(point.bias_ratio), *_digits(point.interval), "", "")
-    yield ("slope", "", *_digits(arm.slope), repr(arm.p), repr(arm.p_holm))
-    yield ("trend", "", *_digits(arm.trend), "", "")
-    if arm.content:
-        yield ("slope - null arm", "", *_digits(arm.content.interval), repr(arm.content.p), repr(arm.content.p_holm))
-    if arm.control:
-        yield ("control - slope", "", *_digits(arm.control.interval), repr(arm.control.p), repr(arm.control.p_holm))
+            yield (arm.mitigation, arm.dose, metric, point.bias_ratio, *digits_of(point.interval), "", "")
+
+
+def _test_rows(arm: Arm) -> Iterator[tuple[Any, ...]]:
+    def row(
+        quantity: str, interval: Interval, ratio: float | str = "", p: Any = "", holm: Any = ""
+    ) -> tuple[Any, ...]:
+        return (arm.mitigation, arm.dose, quantity, ratio, *digits_of(interval), p, holm)
+
+    yield row("slope", arm.slope, "", arm.p, arm.p_holm)
+    yield row("trend", arm.trend)
     compared = arm.comparison
+    contrasts = {
+        "slope - null arm": arm.content,
+        "control - slope": arm.control,
+        "none - slope": compared.slope if compared else None,
+    }
+    for name, contrast in contrasts.items():
+        if contrast:
+            yield row(name, contrast.interval, "", contrast.p, contrast.p_holm)
     if compared:
-        contrast, ratio = compared.slope, repr(compared.bias_ratio)
-        yield ("none - slope", "", *_digits(contrast.interval), repr(contrast.p), repr(contrast.p_holm))
-        yield ("utility - none", ratio, *_digits(compared.utility), "", "")
+        yield row("utility - none", compared.utility, compared.bias_ratio)
         if compared.removed:
-            yield ("removed", ratio, *_digits(compared.removed), "", "")
-
-
-def _digits(interval: Interval) -> tuple[str, ...]:
-    return repr(interval.estimate), repr(interval.low), repr(interval.high), str(interval.n)
+            yield row("removed", compared.removed, compared.bias_ratio)
 
 
 def replace_file(path: str | Path, text: str) -> None:
