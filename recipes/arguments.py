@@ -150,7 +150,19 @@ class RunArguments:
     """Where and how the sweep runs. None of it changes a result."""
 
     output_dir: str = _option("outputs/sweep", "Folder of the results.")
-    workers: int = _option(2, "Processes, each of which trains one cell at a time.")
+    engine: str = _option("local", "Who runs the cells: `local` (processes of this machine) or `ray`.")
+    workers: int = _option(2, "Local, without GPUs: processes, each of which trains one cell at a time.")
+    workers_per_device: int = _option(1, "Local, with GPUs: such processes for each GPU.")
+    ray_address: str | None = _option(
+        None, "Ray: address of a cluster, or `auto`. By default $RAY_ADDRESS, or else this machine alone."
+    )
+    cpus_per_cell: float = _option(1.0, "Ray: cores that a cell takes.")
+    gpus_per_cell: float | None = _option(
+        None, "Ray: GPUs that a cell takes, as 0.25 for four cells on each. By default 1 where the cluster has any."
+    )
+    max_retries: int = _option(3, "Ray: how often a cell is tried again whose process or machine was lost.")
+    dry_run: bool = _option(False, "List the cells, the time and the cost, and train nothing.")
+    price_per_hour: float | None = _option(None, "Price of a machine for one hour, for the cost.")
     title: str = _option("Bias inheritance", "Title of the report.")
     report_to: str = _option("wandb", "Tracker: `wandb` (offline unless you are logged in) or `none`.")
     project: str = _option("mitigate", "W&B project.")

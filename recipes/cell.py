@@ -77,12 +77,29 @@ def base_source(config: SweepConfig, task: Task, seed: int) -> str:
     """
     if config.model.model is not None:
         return config.model.model
-    name = digest({"settings": config.base_settings, "seed": seed, "versions": versions()})
-    folder = Path(config.run.output_dir) / "models" / name
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    words = task.world.vocabulary if isinstance(task, WorldTask) else None
-    train_base(folder, task.corpus(seed=seed), words, config.model, seed)
+    folder = base_folder(config, seed)
+    if not folder.is_dir():  # the corpus is drawn for nothing otherwise
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        words = task.world.vocabulary if isinstance(task, WorldTask) else None
+        train_base(folder, task.corpus(seed=seed), words, config.model, seed)
     return str(folder)
+
+
+def base_folder(config: SweepConfig, seed: int) -> Path:
+    """
+    Tell where a model that is trained from scratch is kept, or will be.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+        seed (`int`):
+            The seed.
+
+    Returns:
+        `Path`: The folder, named by all that the model depends on.
+    """
+    name = digest({"settings": config.base_settings, "seed": seed, "versions": versions()})
+    return Path(config.run.output_dir) / "models" / name
 
 
 def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:

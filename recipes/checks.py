@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from mitigate.augment.bias_types import ATTRIBUTES
@@ -32,7 +33,7 @@ def check_config(config: SweepConfig) -> list[str]:
     Returns:
         `list[str]`: One sentence for each problem.
     """
-    checks = [_check_grid, _check_names, _check_numbers, _check_table, _check_tasks]
+    checks = [_check_grid, _check_names, _check_numbers, _check_engine, _check_table, _check_tasks]
     return [problem for check in checks for problem in check(config)]
 
 
@@ -64,6 +65,7 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
         "null_mitigations": (config.grid.null_mitigations, MITIGATIONS),
         "architecture": ([config.model.architecture], ("causal", "classification")),
         "report_to": ([config.run.report_to], ("wandb", "none")),
+        "engine": ([config.run.engine], ("local", "ray")),
     }
     for field_name, (values, allowed) in choices.items():
         for value in values:
@@ -91,19 +93,26 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
 
 def _check_numbers(config: SweepConfig) -> Iterator[str]:
     values = config.as_dict()
-    positive = ("training_rows", "batch_size", "epochs", "learning_rate", "max_length", "workers", "lora_rank")
+    positive = ("training_rows", "batch_size", "epochs", "learning_rate", "max_length", "lora_rank")
+    places = ("workers", "workers_per_device", "cpus_per_cell")
     scratch = ("hidden_size", "layers", "vocabulary_size", "base_epochs", "base_learning_rate")
-    for name in (*positive, *scratch):
+    for name in (*positive, *places, *scratch):
         if not 0 < values[name] < math.inf:
             yield f"`{name}` must be greater than 0, got {values[name]}."
-    if values["loss_weight"] < 0:
-        yield f"`loss_weight` must be at least 0, got {values['loss_weight']}."
+    for name in ("loss_weight", "gpus_per_cell", "max_retries", "price_per_hour"):
+        if values[name] is not None and not 0 <= values[name] < math.inf:
+            yield f"`{name}` must be at least 0, got {values[name]}."
     if not 0 <= values["augmented_weight"] < 1:
         yield f"`augmented_weight` must lie in [0, 1), as real rows have 1, got {values['augmented_weight']}."
     try:
         check_tagging(values["tag_position"], values["tag_dropout"])
     except ValueError as error:
         yield f"`tag_position`, `tag_dropout`: {error}"
+
+
+def _check_engine(config: SweepConfig) -> Iterator[str]:
+    if config.run.engine == "ray" and find_spec("ray") is None:
+        yield "`engine: ray` needs Ray, which is not installed here: pip install 'mitigate[ray]'"
 
 
 def _check_table(config: SweepConfig) -> Iterator[str]:

@@ -7,7 +7,7 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, cast
@@ -231,4 +231,11 @@ def _package_files(package: ModuleType) -> list[Path]:
 
 
 def _digest(path: Path) -> str:
+    found = path.stat()
+    return _digest_of(path.resolve(), found.st_size, found.st_mtime_ns)
+
+
+@cache
+def _digest_of(path: Path, size: int, changed: int) -> str:
+    """Read a file once, though every cell is named by what is in it; size and time tell whether it has changed."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

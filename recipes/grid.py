@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -64,7 +65,11 @@ def versions() -> dict[str, str]:
     Returns:
         `dict[str, str]`: Version of Python and of each package.
     """
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    return {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+
+
+# Looking all of them up takes ten milliseconds, and every cell is named several times.
+_version = cache(version)
 
 
 def digest(content: dict[str, Any]) -> str:

@@ -60,6 +60,24 @@ def read_records(config: SweepConfig) -> Iterator[dict[str, Any]]:
             yield json.loads(path.read_text(encoding="utf-8"))
 
 
+def failed_record(name: str, cell: Cell, error: str) -> dict[str, Any]:
+    """
+    Make the record of a cell that has no result.
+
+    Args:
+        name (`str`):
+            Its id.
+        cell (`Cell`):
+            The cell.
+        error (`str`):
+            What happened.
+
+    Returns:
+        `dict`: The record.
+    """
+    return {"cell_id": name, "cell": cell._asdict(), "status": "failed", "error": error}
+
+
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """
     Write the record of a cell at once, so that none is ever half-written.

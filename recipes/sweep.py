@@ -5,37 +5,30 @@ Train and measure one model for every cell of a grid, and report what was inheri
     python -m mitigate.recipes.sweep --config recipes/quickstart.yaml --seeds 0 1 2 --workers 1
 
 A second start does only what is missing. Finished cells lie in `<output_dir>/cells`, one file each, named by all that
-their result depends on.
+their result depends on. `--dry_run` lists the cells, the time and the cost; `--engine ray` runs them on a cluster.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import sys
-import threading
 import time
-import traceback
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import wandb
 from filelock import FileLock, Timeout
+from rich.console import Console
 
 from mitigate.cells import Cell
 from mitigate.recipes.baselines import OWN_ROWS
-from mitigate.recipes.cell import (
-    base_source,
-    make_task,
-    prepare_process,
-    run_cell,
-    training_mix,
-)
+from mitigate.recipes.cell import make_task, prepare_process, training_mix
 from mitigate.recipes.config import ConfigError, SweepConfig, parse_config
 from mitigate.recipes.description import describe, write_description
-from mitigate.recipes.grid import cell_id, cells_of
+from mitigate.recipes.engine import open_engine, run_cells
+from mitigate.recipes.engine.estimate import show_plan
+from mitigate.recipes.grid import cells_of
 from mitigate.recipes.records import record_path, records_folder, write_record
 from mitigate.recipes.report import report_sweep
 
@@ -49,85 +42,58 @@ def main(arguments: list[str] | None = None) -> int:
             Command line; by default the program's.
 
     Returns:
-        `int`: 0 if every cell has a result, 1 if some failed, 2 if the configuration cannot be run.
+        `int`: 0 if every cell has a result, 1 if some failed, 2 if the configuration cannot be run, 130 if it was
+        interrupted.
     """
     try:
-        config = parse_config(sys.argv[1:] if arguments is None else arguments)
-        _refuse_several_processes()
-        prepare_process()
-        task = make_task(config)
-        for cell in cells_of(config):
-            if cell.seed == config.grid.seeds[0] and cell.mitigation in OWN_ROWS:
-                training_mix(config, task, cell)  # rows that do not suffice show here, before any training
+        return _main(sys.argv[1:] if arguments is None else arguments)
     except ConfigError as error:
         print(f"This configuration cannot be run:\n{error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nInterrupted. Cells that are done are kept; the same command runs the others.", file=sys.stderr)
+        return 130
+
+
+def _main(arguments: list[str]) -> int:
+    config = parse_config(arguments)
+    _refuse_several_processes()
+    prepare_process()
+    task = make_task(config)
+    for cell in cells_of(config):
+        if cell.seed == config.grid.seeds[0] and cell.mitigation in OWN_ROWS:
+            training_mix(config, task, cell)  # rows that do not suffice show here, before any training
+    if config.run.dry_run:
+        show_plan(config, _console())
+        return 0
     folder = Path(config.run.output_dir)
     records_folder(config).mkdir(parents=True, exist_ok=True)
     with _alone_in(folder):
         write_description(folder, describe(config, task.names))
         missing = [cell for cell in cells_of(config) if not _is_done(config, cell)]
         _announce(config, missing)
-        _run(config, missing)
+        if missing:
+            _run(config, missing)
     return report_sweep(folder)
 
 
 def _run(config: SweepConfig, cells: list[Cell]) -> None:
-    """Train the models that the cells start from, then the cells."""
-    started = time.perf_counter()
+    """Run the cells, and write the record of each as it comes."""
     _choose_tracking(config)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(config.run.workers, context, _start_worker, (config,)) as pool:
-        seeds = sorted({cell.seed for cell in cells}) if config.model.model is None else []
-        for base in as_completed([pool.submit(_base_in_worker, seed) for seed in seeds]):
-            print(f"base model of seed {base.result()} ready ({time.perf_counter() - started:.0f} s)", flush=True)
+    with open_engine(config) as engine:
         started = time.perf_counter()
-        # The largest bias ratios first: the others fill the gaps at the end.
-        futures = [pool.submit(_cell_in_worker, cell) for cell in cells]
-        for done, future in enumerate(as_completed(futures), start=1):
-            record = future.result()
+        for done, record in enumerate(run_cells(engine, config, cells), start=1):
             write_record(records_folder(config), record)
             left = (time.perf_counter() - started) / done * (len(cells) - done)
             print(f"[{done}/{len(cells)}] {_summary(record)}; about {_duration(left)} left", flush=True)
 
 
-_worker: dict[str, Any] = {}
+_WIDTH = 130  # characters
 
 
-def _start_worker(config: SweepConfig) -> None:
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-    prepare_process()
-    _worker.update(config=config, task=make_task(config))
-
-
-def _die_with_parent() -> None:
-    # A worker whose sweep was killed would finish its cell beside the one that was started again.
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _base_in_worker(seed: int) -> int:
-    base_source(_worker["config"], _worker["task"], seed)
-    return seed
-
-
-def _cell_in_worker(cell: Cell) -> dict[str, Any]:
-    config = _worker["config"]
-    try:
-        return {**run_cell(config, _worker["task"], cell), "status": "done"}
-    except Exception as error:  # one cell's failure must not end the sweep; it is recorded and reported
-        traceback.print_exc()
-        return {
-            "cell_id": cell_id(config, cell),
-            "cell": cell._asdict(),
-            "status": "failed",
-            "error": f"{type(error).__name__}: {error}",
-        }
-    finally:
-        if wandb.run is not None:
-            wandb.finish()
+def _console() -> Console:
+    # Where nobody looks at a terminal, rich assumes one that is too narrow for the tables.
+    return Console(width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def _is_done(config: SweepConfig, cell: Cell) -> bool:
@@ -144,10 +110,11 @@ def _summary(record: dict[str, Any]) -> str:
     cell = Cell(**record["cell"])
     if record["status"] != "done":
         return f"{cell}: FAILED, {record['error']}"
-    if "tasks" in record:
-        return f"{cell}: {len(record['tasks'])} tasks ({record['runtime_s']:.1f} s)"
+    runtime = f"({record['runtime_s']:.1f} s)"
+    if "metrics" not in record:
+        return f"{cell}: measured on {len(record['tasks'])} tasks {runtime}"
     metrics = record["metrics"]
-    return f"{cell}: bias {metrics['bias']:+.3f}, utility {metrics['utility']:.3f} ({record['runtime_s']:.1f} s)"
+    return f"{cell}: bias {metrics['bias']:+.3f}, utility {metrics['utility']:.3f} {runtime}"
 
 
 def _duration(seconds: float) -> str:

@@ -1,0 +1,33 @@
+"""Which GPU each worker process of this machine sees."""
+
+from __future__ import annotations
+
+
+def device_of_workers(gpus: int, visible: str | None, *, per_device: int, workers: int) -> list[str | None]:
+    """
+    Give every worker one device.
+
+    Args:
+        gpus (`int`):
+            GPUs that this process may use.
+        visible (`str`, *optional*):
+            Its own `CUDA_VISIBLE_DEVICES`: numbers or names of those GPUs.
+        per_device (`int`):
+            Workers that share a GPU.
+        workers (`int`):
+            Workers if there is no GPU.
+
+    Returns:
+        `list[str | None]`: `CUDA_VISIBLE_DEVICES` of each worker, the first worker of every GPU before the second of
+        any; `None` without GPUs.
+
+    Example:
+        ```python
+        >>> device_of_workers(2, "4,7", per_device=2, workers=8)
+        ['4', '7', '4', '7']
+        ```
+    """
+    if gpus == 0:
+        return [None] * workers
+    names = [name.strip() for name in visible.split(",")] if visible else [str(number) for number in range(gpus)]
+    return [*names[:gpus]] * per_device
