@@ -301,6 +301,9 @@ def _pairs(dataset: Dataset, columns: Sequence[str], words: TwinWords, candidate
     features = Features({name: Value("string") for name in (*columns, "group")})
     features |= {"pair": Value("int64"), "twin": Value("bool"), "replaced": List(Value("string"))}
     written = Dataset.from_dict(new, features=Features({name: features[name] for name in new}))
+    if not candidates:  # tables without rows lose columns when they are put beside each other
+        columns_of_all = Features({**{name: dataset.features[name] for name in others}, **written.features})
+        return Dataset.from_dict({name: [] for name in columns_of_all}, features=columns_of_all)
     # Without a column, a data set has no rows to put beside the others.
     return (
         concatenate_datasets([dataset.select_columns(others).select(places), written], axis=1) if others else written

@@ -263,6 +263,13 @@ class TestMakeTwins:
         pairs, report = twins(*rows, names=names)
         assert report.rejected == {"name without counterpart": 2} and pairs["pair"] == [0, 0]
 
+    def test_rows_without_any_twin_give_no_pairs_but_their_columns(self):
+        data = Dataset.from_dict({"text": ["They sing."], "label": ["singer"]})
+        pairs, report = make_twins(data, columns=["text"])
+        assert (len(pairs), report.rejected) == (0, {"nothing to swap": 1})
+        some = make_twins(Dataset.from_dict({"text": ["He sings."], "label": ["singer"]}), columns=["text"]).pairs
+        assert pairs.features == some.features
+
     def test_rows_of_both_groups_are_kept_if_wanted(self):
         pairs, report = twins("He met his wife.", both_groups=True)
         assert (report.accepted, pairs["text"][1], pairs["group"]) == (1, "She met her husband.", ["male", "female"])

@@ -1,0 +1,120 @@
+"""Baselines of a sweep: what they do to the rows of the mix, and that they reduce the bias that is inherited."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from mitigate.cells import ORDER, Cell
+from mitigate.dose import group_label_association
+from mitigate.provenance import AUGMENTED_COLUMN
+from mitigate.recipes.arguments import MITIGATIONS
+from mitigate.recipes.cell import make_task, run_cell, training_mix
+from mitigate.recipes.config import ConfigError, parse_config
+from mitigate.recipes.sweep import main
+from mitigate.world import World
+
+STEREOTYPES = World().stereotypes
+SMALL = [
+    *("--training_rows", "200", "--epochs", "0.1", "--batch_size", "16", "--base_epochs", "0.05"),
+    *("--hidden_size", "16", "--layers", "1", "--report_to", "none", "--seeds", "0"),
+]
+BASELINES = ("drop", "down-weight", "balanced", "cda", "mask-random")
+
+
+@pytest.fixture
+def config(tmp_path):
+    return parse_config([*SMALL, "--output_dir", str(tmp_path)])
+
+
+def mixed(config, mitigation, ratio=0.6):
+    return training_mix(config, make_task(config), Cell(1.0, mitigation, ratio, seed=0))
+
+
+def association(rows):
+    return group_label_association(rows["group"], rows["label"], STEREOTYPES)
+
+
+def table(tmp_path, texts, *more, groups="fm"):
+    """Arguments for a table of forty real and forty augmented rows, of the labels a and b in turn."""
+    path = tmp_path / "rows.jsonl"
+    with path.open("w") as file:
+        for number in range(80):
+            row = {"text": texts[number % len(texts)], "label": "ab"[number % 2], "augmented": number >= 40}
+            file.write(json.dumps({**row, "group": groups[number // 2 % len(groups)]}) + "\n")
+    columns = ["--task", "table", "--real_file", str(path), "--test_file", str(path), "--text_column", "text"]
+    columns += ["--label_column", "label", "--group_column", "group", "--stereotypes", "a=f", "b=m"]
+    return [*SMALL, "--training_rows", "40", *columns, "--output_dir", str(tmp_path / "out"), *more]
+
+
+class TestRows:
+    def test_balanced_has_as_many_rows_of_which_the_group_tells_no_label(self, config):
+        before, after = mixed(config, "none"), mixed(config, "balanced")
+        assert len(after) == len(before) == 200
+        assert set(after["prompt"]) <= set(before["prompt"])
+        assert association(before) > 0.5
+        assert association(after) == pytest.approx(0, abs=0.03)
+        assert Counter(after["label"]).keys() == Counter(before["label"]).keys()
+
+    def test_cda_keeps_the_bias_ratio_and_its_augmented_rows_are_pairs_of_twins(self, config):
+        before, after = mixed(config, "none"), mixed(config, "cda")
+        assert Counter(after[AUGMENTED_COLUMN]) == Counter(before[AUGMENTED_COLUMN]) == {True: 120, False: 80}
+        real = [[row["prompt"] for row in rows if not row[AUGMENTED_COLUMN]] for rows in (before, after)]
+        assert sorted(real[0]) == sorted(real[1])
+        augmented = after.filter(lambda row: row[AUGMENTED_COLUMN])
+        assert set(Counter(augmented["pair"]).values()) == {2}
+        assert association(augmented) == 0
+        assert association(before.filter(lambda row: row[AUGMENTED_COLUMN])) == 1
+
+    def test_rows_without_a_twin_stay_and_are_counted(self, tmp_path):
+        texts = ["She flies.", "He rests.", "They sing.", "The hostess waits."]
+        config = parse_config(table(tmp_path, texts, "--epochs", "0.1"))
+        cell = Cell(1.0, "cda", 0.5, seed=0)
+        rows = training_mix(config, make_task(config), cell)
+        plain = training_mix(config, make_task(config), cell._replace(mitigation="none"))
+        kept = [[row["prompt"] for row in each if row[AUGMENTED_COLUMN]] for each in (plain, rows)]
+        twinless = [sorted(text for text in each if text in texts[2:]) for each in kept]
+        assert twinless[0] == twinless[1]
+        assert run_cell(config, make_task(config), cell)["rows"] == {
+            "real": 20, "augmented": 20, "unpaired": len(twinless[0]) + (20 - len(twinless[0])) % 2,
+        }  # fmt: skip
+
+    def test_a_table_is_balanced_by_its_columns(self, tmp_path):
+        config = parse_config(table(tmp_path, ["She flies."]))
+        rows = mixed(config, "balanced", 0.5)
+        found = Counter(zip(rows["label"], rows["group"], strict=True))
+        assert len(rows) == 40
+        assert all(abs(found[label, "f"] - found[label, "m"]) <= 1 for label in "ab")
+
+    def test_each_is_a_cell_that_makes_as_many_steps(self, config):
+        assert set(BASELINES) <= set(MITIGATIONS) & set(ORDER)
+        task = make_task(config)
+        records = [run_cell(config, task, Cell(1.0, name, 0.6, 0)) for name in ("none", *BASELINES)]
+        assert [record["steps"] for record in records] == [2] * len(records)  # a tenth of 13, rounded up
+
+
+class TestRefusals:
+    def test_what_cannot_be_is_refused_before_any_training(self, tmp_path, capsys):
+        arguments = table(tmp_path, ["They sing."], "--bias_ratios", "0", "0.5", "--mitigations", "none", "cda")
+        assert main(arguments) == 2
+        message = capsys.readouterr().err
+        assert "none of the 20 augmented rows has a twin (nothing to swap: 20)" in message
+        assert not (tmp_path / "out" / "models").exists()
+
+    def test_a_group_without_a_label_cannot_be_balanced(self, tmp_path):
+        config = parse_config(table(tmp_path, ["She flies."]))
+        task = make_task(config)
+        task._table.real = task._table.real.filter(lambda row: row["label"] + row["group"] not in ("am", "bf"))
+        with pytest.raises(ConfigError, match=r"'balanced' cannot be run at a bias ratio of 0.5: There is no row of"):
+            training_mix(config, task, Cell(1.0, "balanced", 0.5, seed=0))
+
+    def test_rows_without_a_group_column_cannot_be_balanced(self, tmp_path):
+        opinions = ["--task", "table", "--real_file", "r.jsonl", "--test_file", "t.jsonl", "--text_column", "text"]
+        opinions += ["--completion_column", "answer", "--options_column", "o", "--distribution_column", "d"]
+        with pytest.raises(ConfigError, match="`group_column` is needed for 'balanced'"):
+            parse_config([*opinions, "--mitigations", "none", "balanced"])
+
+    @pytest.mark.parametrize("weight", ["1", "-0.1"])
+    def test_a_weight_that_weighs_nothing_down(self, weight):
+        with pytest.raises(ConfigError, match=r"`augmented_weight` must lie in \[0, 1\)"):
+            parse_config(["--augmented_weight", weight])
