@@ -93,6 +93,23 @@ class TestRows:
         assert [record["steps"] for record in records] == [2] * len(records)  # a tenth of 13, rounded up
 
 
+@pytest.mark.slow
+def test_baselines_reduce_the_bias_that_is_inherited_and_random_masks_do_not(tmp_path):
+    settings = ["--base_epochs", "2", "--training_rows", "600", "--report_to", "none", "--augmented_weight", "0.05"]
+    config = parse_config([*settings, "--output_dir", str(tmp_path)])
+    task = make_task(config)
+    names = ("none", "down-weight", "balanced", "cda", "mask", "mask-random")
+    metrics = {name: run_cell(config, task, Cell(1.0, name, 0.6, seed=0))["metrics"] for name in names}
+    # Of one seed, models that are trained in the same way are the same.
+    assert len({tuple(values.items()) for values in metrics.values()}) == len(names)
+    inherited = metrics["none"]["bias"]
+    assert inherited > 0.05
+    for name in ("down-weight", "balanced", "cda", "mask"):
+        assert metrics[name]["bias"] < inherited / 2
+        assert metrics[name]["utility"] > 0.7
+    assert metrics["mask-random"]["bias"] > inherited / 2
+
+
 class TestRefusals:
     def test_what_cannot_be_is_refused_before_any_training(self, tmp_path, capsys):
         arguments = table(tmp_path, ["They sing."], "--bias_ratios", "0", "0.5", "--mitigations", "none", "cda")
