@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,7 @@ from mitigate.callbacks import AlignmentLossCallback, BiasEvaluationCallback, Mi
 from mitigate.seeding import preserved_random_state
 from mitigate.tasks import Source, evaluate, load_task
 from mitigate.tasks.hiring import HiringTask
+from tests.test_distributed import LAUNCHES, launch, logs, train_alone, weights
 from tests.test_task_answers import TEMPLATE, small_model
 from tests.tiny_tokenizers import byte_level_bpe
 
@@ -239,7 +241,8 @@ class TestTrainingIsUnchanged:
     )
     def test_the_weights_are_the_same_to_the_bit(self, tokenizer, rows, files, salary, options):
         model = small_model(tokenizer)
-        model.config.attention_dropout = 0.3  # is drawn from the random state, from which the task draws as well
+        for layer in model.model.layers:  # dropout is drawn from the random state, from which the task draws as well
+            layer.self_attn.attention_dropout = 0.3
         hiring = DrawingTask(**files, panels_per_job=1)
         trained = {}
         for name, callbacks in {"with": [BiasEvaluationCallback([hiring, salary])], "without": []}.items():
@@ -569,3 +572,39 @@ class TestRefusals:
         trainer.add_callback(BiasEvaluationCallback(hiring, every_steps=3))
         trainer.train()
         assert list(logged(trainer)) == [0, 3, 6]
+
+
+@pytest.mark.slow
+class TestProcesses:
+    @pytest.fixture(autouse=True)
+    def _inputs(self, model, tokenizer, rows, files):
+        model.save_pretrained("model")
+        tokenizer.save_pretrained("model")
+        rows.select([0, 1, 2, 3] * 4).save_to_disk("data")
+        for name in ("source", "jobs"):
+            shutil.copy(files[name].path, ".")
+
+    def values(self, out):
+        history = json.loads(Path(out, "state.json").read_text())["log_history"]
+        names = ("step", "bias/hiring", "bias_budget/hiring", "utility/salary", "eval_loss")
+        return [{name: log[name] for name in names if name in log} for log in history if "bias/hiring" in log]
+
+    @pytest.mark.parametrize(("configuration", "kind"), LAUNCHES)
+    def test_all_stop_where_one_does(self, configuration, kind):
+        settings = {"every_steps": 2, "budget": {"hiring": 0.3}}
+        options = {"max_steps": 40, "optim": "adamw_torch", "learning_rate": 2e-3}
+        mitigation = {"evaluation": settings, "alignment": {"discrepancy": "mean"}}
+        train_alone("one", mitigation, **options)
+        launch(configuration, "started", mitigation, **options)
+        assert Path("started/kind.txt").read_text() == kind
+        assert self.values("started") == self.values("one")
+        assert 2 < self.values("one")[-1]["step"] < 40
+        for name, weight in weights("one").items():
+            torch.testing.assert_close(weights("started")[name], weight, rtol=1e-3, atol=1e-5)
+
+    def test_the_first_decides_if_they_disagree(self):
+        settings = {"every_steps": 1, "budget": {"hiring": 0.3}, "unlike": True}
+        launch("ddp", "started", {"evaluation": settings}, max_steps=3)
+        assert [value["step"] for value in self.values("started")] == [0, 1, 2, 3]
+        assert {value["bias/hiring"] for value in self.values("started")} == {0}
+        assert len(logs("started")) == 3

@@ -5,12 +5,16 @@ import sys
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from datasets import load_from_disk
 from transformers import AutoModelForCausalLM, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from mitigate import MaskConfig
-from mitigate.callbacks import AlignmentLossCallback, MitigationCallback
+from mitigate.callbacks import AlignmentLossCallback, BiasEvaluationCallback, MitigationCallback
+from mitigate.tasks import Source
+from mitigate.tasks.hiring import HiringTask
+from mitigate.tasks.salary import SalaryTask
 
 
 class RowWriter(TrainerCallback):
@@ -25,15 +29,31 @@ class RowWriter(TrainerCallback):
             self.handle = model.register_forward_pre_hook(self.keep, with_kwargs=True)
 
     def keep(self, model, args, kwargs):
+        if not model.training:
+            return
         ids, mask = kwargs["input_ids"].cpu(), kwargs["attention_mask"].cpu()
         self.rows.append([row[seen.bool()].tolist() for row, seen in zip(ids, mask, strict=True)])
 
 
-def make_callback(mask=None, alignment=None, **options):
+class UnlikeTask(HiringTask):
+    """In all processes but the first, all answers are Ann."""
+
+    def parse(self, prompt, answer):
+        return super().parse(prompt, answer) if PartialState().is_main_process else prompt.choices.index("Ann")
+
+
+def make_callbacks(mask=None, alignment=None, evaluation=None, **options):
+    callbacks = [make_evaluation(**evaluation)] if evaluation else []
     loss = alignment and AlignmentLossCallback(**alignment)
     if mask is None and not options:
-        return loss
-    return MitigationCallback(mask=mask and MaskConfig(**mask), loss=loss, **options)
+        return [*callbacks, *([loss] if loss else [])]
+    return [*callbacks, MitigationCallback(mask=mask and MaskConfig(**mask), loss=loss, **options)]
+
+
+def make_evaluation(unlike=False, **options):
+    items = {"source": Source("names.csv"), "jobs": Source("jobs.csv"), "groups": ("a", "b", "c", "d")}
+    tasks = [(UnlikeTask if unlike else HiringTask)(**items, panels_per_job=1), SalaryTask(**items, reference="a")]
+    return BiasEvaluationCallback(tasks, **options)
 
 
 def main(out, rows_per_process, mitigation, arguments="{}"):
@@ -51,7 +71,7 @@ def main(out, rows_per_process, mitigation, arguments="{}"):
         AutoModelForCausalLM.from_pretrained("model", dtype=torch.float32),
         config,
         train_dataset=load_from_disk("data"),
-        callbacks=[make_callback(**json.loads(mitigation)), rows],
+        callbacks=[*make_callbacks(**json.loads(mitigation)), rows],
     )
     trainer.train(resume_from_checkpoint=config.resume_from_checkpoint)
     trainer.save_model(out)
