@@ -18,7 +18,7 @@ from transformers.trainer_utils import IntervalStrategy
 
 from mitigate.callbacks.budget import BiasBudget
 from mitigate.callbacks.host import calling_trainer
-from mitigate.callbacks.questions import METRICS, Question, ask, refuse_unsupported
+from mitigate.callbacks.questions import METRICS, Question, ask, refuse_unsupported, warn_of_tags
 from mitigate.tasks import Task, load_task
 
 logger = logging.getLogger(__name__)
@@ -123,6 +123,7 @@ class BiasEvaluationCallback(TrainerCallback):
         self._prepare(trainer)
         self._check_schedule(args)
         self._check_metric(args)
+        warn_of_tags(trainer)
         self._last = None
         known = self.budget.load(state.log_history)
         if state.global_step > 0 and not known:

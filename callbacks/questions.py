@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +15,11 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 from mitigate.callbacks.mitigation import MitigationCallback
 from mitigate.seeding import preserved_random_state
 from mitigate.tag_steps import TokenPosition
+from mitigate.tags import BiasTagTokenizer
 from mitigate.tasks import Prompt, Scores, Task, evaluate_prompts, sample_prompts
 from mitigate.texts import is_encoder_decoder
+
+logger = logging.getLogger(__name__)
 
 # What is logged of each task, and whether more of it is better.
 METRICS = {"bias": False, "utility": True, "unparsed": False}
@@ -119,6 +123,24 @@ def refuse_unsupported(trainer: Trainer) -> None:
     for reason, holds in reasons.items():
         if holds:
             raise ValueError(f"`BiasEvaluationCallback` cannot be used here: {reason}.")
+
+
+def warn_of_tags(trainer: Trainer) -> None:
+    """
+    Tell that prompts lack the tag of real text, if it is not known where it belongs.
+
+    Args:
+        trainer (`Trainer`):
+            The trainer.
+    """
+    tokenizer: object = trainer.processing_class
+    paired = isinstance(tokenizer, BiasTagTokenizer) and not tokenizer.hidden and tokenizer.real_tag is not None
+    if paired and not _real_tag(trainer)[0]:
+        logger.warning(
+            "The tokenizer has a tag for real text, but tasks are asked without it. If your rows bear it, add "
+            "`MitigationCallback(token='paired', tag_position=…)`: it keeps those tags, and tells where prompts need "
+            "theirs."
+        )
 
 
 def _real_tag(trainer: Trainer) -> tuple[str, TokenPosition]:

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -189,7 +190,7 @@ class TestWhatIsLogged:
         steps = [log["step"] for log in trainer.state.log_history if "bias/hiring" in log]
         assert steps == [0, 2, 4, 6]
 
-    def test_reaches_tensorboard_and_wandb(self, model, tokenizer, rows, hiring):
+    def test_reaches_wandb(self, model, tokenizer, rows, hiring):
         callback = BiasEvaluationCallback(hiring, every_steps=3)
         trainer = make(model, tokenizer, rows, callback, report_to=["wandb"])
         trainer.train()
@@ -214,6 +215,20 @@ class DrawingTask(HiringTask):
 
 def draw():
     return random.random(), np.random.rand(), torch.rand(1).item()
+
+
+def test_the_example_of_the_page_runs(model, tokenizer, rows):
+    page = Path(__file__).parents[1].joinpath("docs/tasks.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "SFTTrainer(" in block)
+    example = example.replace('"out",', '"out", max_steps=4, use_cpu=True, bf16=False, report_to=[],')
+    example = example.replace("=50", "=2").replace("max_items=16", "max_items=2")
+    names = {"model": model, "train_dataset": rows, "eval_dataset": rows}
+    model.save_pretrained("model")
+    tokenizer.save_pretrained("model")
+    model.config._name_or_path = "model"  # from where the trainer takes the tokenizer
+    exec(example, names)
+    history = names["trainer"].state.log_history
+    assert {"bias/hiring", "bias_budget/hiring", "bias/salary"} < {key for log in history for key in log}
 
 
 class TestTrainingIsUnchanged:
@@ -391,6 +406,18 @@ class TestAsking:
         values = [log for log in trainer.state.log_history if "bias/hiring" in log]
         scores = evaluate(hiring, trainer.model, tokenizer, hiring.load(), batch_size=4)
         assert values[-1]["bias/hiring"] == scores.bias
+
+    @pytest.mark.parametrize(("mitigated", "warned"), [(False, True), (True, False)])
+    def test_a_paired_tag_whose_place_is_unknown_is_told_of(
+        self, model, tokenizer, rows, hiring, caplog, mitigated, warned
+    ):
+        tagged = BiasTagTokenizer.wrap(tokenizer, paired=True)
+        model.resize_token_embeddings(len(tagged))
+        callbacks = [BiasEvaluationCallback(hiring, every_steps=2)]
+        callbacks += [MitigationCallback(token="paired", tag_position="answer")] if mitigated else []
+        with caplog.at_level(logging.WARNING):
+            make(model, tagged, tagged.tag(rows, position="answer"), *callbacks, max_steps=2).train()
+        assert ("tasks are asked without it" in caplog.text) == warned
 
     @pytest.mark.parametrize("side", ["left", "right"])
     def test_either_side_may_be_padded_and_a_template_used(self, model, tokenizer, rows, salary, side):
