@@ -631,7 +631,7 @@ class TestProcesses:
 
     def test_the_first_decides_if_they_disagree(self):
         settings = {"every_steps": 1, "budget": {"hiring": 0.3}, "unlike": True}
-        launch("ddp", "started", {"evaluation": settings}, max_steps=3)
+        launch("ddp", "started", {"evaluation": settings}, max_steps=3, learning_rate=1e-6)
         assert [value["step"] for value in self.values("started")] == [0, 1, 2, 3]
         assert {value["bias/hiring"] for value in self.values("started")} == {0}
         assert len(logs("started")) == 3

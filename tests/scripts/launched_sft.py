@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from accelerate import PartialState
@@ -36,10 +37,14 @@ class RowWriter(TrainerCallback):
 
 
 class UnlikeTask(HiringTask):
-    """In all processes but the first, all answers are Ann."""
+    """In all processes but the first, all answers are Ann from the second evaluation on."""
 
-    def parse(self, prompt, answer):
-        return super().parse(prompt, answer) if PartialState().is_main_process else prompt.choices.index("Ann")
+    evaluations: ClassVar[list[int]] = []
+
+    def score(self, prompts, answers):
+        self.evaluations.append(len(answers))
+        unlike = len(self.evaluations) > 1 and not PartialState().is_main_process
+        return super().score(prompts, ["Ann"] * len(answers) if unlike else answers)
 
 
 def make_callbacks(mask=None, alignment=None, evaluation=None, **options):
