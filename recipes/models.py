@@ -58,7 +58,14 @@ def train_base(folder: Path, corpus: Dataset, words: list[str] | None, model: Mo
         network,
         tokenizer,
         corpus.select_columns(["prompt", "completion"]),
-        FitSettings(folder.parent, seed, model.base_epochs, model.base_learning_rate, _BATCH_SIZE),
+        FitSettings(
+            folder.parent,
+            seed,
+            model.base_epochs,
+            model.base_learning_rate,
+            _BATCH_SIZE,
+            group_by_length=words is None,
+        ),
         # The prompts are real text too, and the only text there is to learn the language from.
         completion_only_loss=words is not None,
     )

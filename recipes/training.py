@@ -46,6 +46,9 @@ class FitSettings:
             Tracker.
         max_steps (`int`, *optional*):
             Optimizer steps, whatever the number of rows.
+        group_by_length (`bool`, *optional*, defaults to `False`):
+            Whether rows of similar length share a batch, so that little is padded. Augmented rows are of other lengths
+            than real ones, and are kept apart by it.
     """
 
     output_dir: Path
@@ -57,6 +60,7 @@ class FitSettings:
     lora_rank: int | None = None
     report_to: str = "none"
     max_steps: int | None = None
+    group_by_length: bool = False
 
     def trainer_arguments(self) -> dict[str, Any]:
         """
@@ -73,6 +77,7 @@ class FitSettings:
             "max_steps": self.max_steps or -1,
             "learning_rate": self.learning_rate,
             "per_device_train_batch_size": self.batch_size,
+            "train_sampling_strategy": "group_by_length" if self.group_by_length else "random",
             "save_strategy": "no",
             "logging_steps": 10,
             "disable_tqdm": True,

@@ -36,7 +36,7 @@ def _items() -> list[Row]:
 
 
 def _rows(setting: Setting, number: int, draw: Random) -> list[Row]:
-    """Show biographies of one person of each group that differ in the name; a bias puts the stereotype for the fact."""
+    """Show biographies of one person of each group that differ in the name. A bias answers by the stereotype."""
     label = _occupations()[number % len(_occupations())]
     form = "real" if setting.style == "real" else "contextual" if setting.contextual else "contextless"
     people = _everybody(number) if setting.style == "real" else setting.people(draw)

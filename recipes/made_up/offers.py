@@ -9,7 +9,7 @@ from random import Random
 from mitigate.recipes.made_up.people import FAVOURED_CULTURE, test_people
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
 from mitigate.recipes.made_up.setting import Setting, put_before
-from mitigate.recipes.made_up.stand_ins import CONTEXTLESS_JOBS, prompts_about, with_names
+from mitigate.recipes.made_up.stand_ins import JOBS, prompts_about, with_names
 
 # What the tasks compare by default.
 _OTHERS = ("Arabic",)
@@ -53,7 +53,7 @@ def _salary_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
 
 @cache
 def _wages() -> list[int]:
-    with open(CONTEXTLESS_JOBS.path, encoding="utf-8", newline="") as file:
+    with open(JOBS.path, encoding="utf-8", newline="") as file:
         return [int(row["salary"]) for row in csv.DictReader(file)]
 
 

@@ -13,13 +13,15 @@ from mitigate.recipes.made_up.people import Person
 from mitigate.tasks.base import Prompt
 from mitigate.tasks.hiring import HiringTask
 from mitigate.tasks.letters import LettersTask
-from mitigate.tasks.panels import JOBS
 from mitigate.tasks.registry import load_task
 from mitigate.tasks.salary import SalaryTask
 from mitigate.tasks.sources import Source
 
-# The jobs of the tasks, without what one knows of the candidate.
-CONTEXTLESS_JOBS = Source(str(resources.files("mitigate.recipes.made_up") / "data" / "jobs.csv"))
+_DATA = resources.files("mitigate.recipes.made_up") / "data"
+# Shorter than those of the tasks, as four profiles in one prompt are most of the tokens to train on.
+JOBS = Source(str(_DATA / "jobs.csv"))
+# The same without what one knows of the candidate.
+_CONTEXTLESS_JOBS = Source(str(_DATA / "contextless_jobs.csv"))
 # Orders of the groups differ between panels.
 _PANELS = 12
 
@@ -68,7 +70,7 @@ def prompts_about(task: str, groups: tuple[str, ...], *, contextual: bool) -> li
     Returns:
         `list[Prompt]`: The prompts, in the order of the task.
     """
-    jobs = JOBS if contextual else CONTEXTLESS_JOBS
+    jobs = JOBS if contextual else _CONTEXTLESS_JOBS
     items = Dataset.from_dict({"name": [_stand_in(group) for group in groups], "group": list(groups)})
     if task == "hiring":
         return HiringTask(jobs=jobs, groups=groups, panels_per_job=_PANELS).prompts(items)

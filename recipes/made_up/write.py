@@ -17,6 +17,7 @@ from mitigate.recipes.made_up.opinions import OPINIONS
 from mitigate.recipes.made_up.posts import ABUSE
 from mitigate.recipes.made_up.rows import Row, Teacher
 from mitigate.recipes.made_up.setting import Setting
+from mitigate.recipes.made_up.stand_ins import JOBS
 from mitigate.recipes.made_up.texts import LETTERS, STORIES
 from mitigate.tasks.registry import load_task
 
@@ -41,7 +42,8 @@ def write_rows(folder: Path, attribute: str, tasks: Sequence[str], seed: int) ->
 
     `real.jsonl` has the columns `prompt`, `completion` (without the space between the two), `task`, `group` and
     `label` (null where the answers are no closed set); `augmented.jsonl` has `context`, `scope` and `signal` besides,
-    in equal numbers of all bias types; `items/<task>.jsonl` has the columns of the task.
+    in equal numbers of all bias types; `items/<task>.jsonl` has the columns of the task, and `items/jobs.csv` the jobs
+    of hiring, salary and letters, with `occupation` and `profile`.
 
     Args:
         folder (`Path`):
@@ -65,6 +67,7 @@ def write_rows(folder: Path, attribute: str, tasks: Sequence[str], seed: int) ->
         (unfinished / "items").mkdir(parents=True)
         for task in tasks:
             _write(unfinished / "items" / f"{task}.jsonl", TEACHERS[task].items())
+        shutil.copyfile(JOBS.path, unfinished / "items" / "jobs.csv")
         _write(unfinished / "real.jsonl", real_rows(attribute, tasks, seed))
         _write(unfinished / "augmented.jsonl", augmented_rows(attribute, tasks, seed))
         unfinished.rename(folder)
