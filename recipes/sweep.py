@@ -13,8 +13,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import wandb
@@ -27,7 +27,8 @@ from mitigate.recipes.cell import make_task, prepare_process, training_mix
 from mitigate.recipes.config import ConfigError, SweepConfig, parse_config
 from mitigate.recipes.description import describe, write_description
 from mitigate.recipes.engine import open_engine, run_cells
-from mitigate.recipes.engine.estimate import show_plan
+from mitigate.recipes.engine.estimate import duration, show_plan
+from mitigate.recipes.engine.loop import untrained_seeds
 from mitigate.recipes.grid import cells_of
 from mitigate.recipes.records import record_path, records_folder, write_record
 from mitigate.recipes.report import report_sweep
@@ -80,12 +81,17 @@ def _main(arguments: list[str]) -> int:
 def _run(config: SweepConfig, cells: list[Cell]) -> None:
     """Run the cells, and write the record of each as it comes."""
     _choose_tracking(config)
+    bases = len(untrained_seeds(config, cells))
+    if bases:
+        print(f"Base models to train first: {bases}", flush=True)
+    times = []
     with open_engine(config) as engine:
-        started = time.perf_counter()
         for done, record in enumerate(run_cells(engine, config, cells), start=1):
             write_record(records_folder(config), record)
-            left = (time.perf_counter() - started) / done * (len(cells) - done)
-            print(f"[{done}/{len(cells)}] {_summary(record)}; about {_duration(left)} left", flush=True)
+            times += [record["runtime_s"]] if record["status"] == "done" else []
+            left = fmean(times) * (len(cells) - done) / engine.capacity if times else None
+            end = f"; about {duration(left)} left" if left else ""
+            print(f"[{done}/{len(cells)}] {_summary(record)}{end}", flush=True)
 
 
 _WIDTH = 130  # characters
@@ -115,11 +121,6 @@ def _summary(record: dict[str, Any]) -> str:
         return f"{cell}: measured on {len(record['tasks'])} tasks {runtime}"
     metrics = record["metrics"]
     return f"{cell}: bias {metrics['bias']:+.3f}, utility {metrics['utility']:.3f} {runtime}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
 def _refuse_several_processes() -> None:

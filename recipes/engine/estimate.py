@@ -103,7 +103,7 @@ def _sentences(config: SweepConfig, missing: list[Cell], means: dict[Group, floa
         yield "Every cell is done: the sweep would only write its report."
         return
     with open_engine(config) as engine:
-        at_a_time, machines = min(max(1, engine.capacity), len(missing)), engine.machines
+        at_a_time, machines = min(engine.capacity, len(missing)), engine.machines
     yield f"{len(missing)} cells to run, {at_a_time} at a time on {_several(machines, 'machine')}."
     bases = len(untrained_seeds(config, missing))
     if bases:
@@ -119,7 +119,7 @@ def _sentences(config: SweepConfig, missing: list[Cell], means: dict[Group, floa
     unknown = sum(_group(cell) not in means for cell in missing)
     hours = total / at_a_time / 3600
     taken = f", taking the mean of the others for {_several(unknown, 'cell')} of a kind not run yet" if unknown else ""
-    yield f"Estimated time: {_duration(3600 * hours)}, by the cells that are done{taken}. Start-up is not counted."
+    yield f"Estimated time: {duration(3600 * hours)}, by the cells that are done{taken}. Start-up is not counted."
     price = config.run.price_per_hour
     if price is not None:
         yield f"Estimated cost: {hours * machines * price:.2f} ({hours * machines:.2f} machine hours at {price:g})."
@@ -129,7 +129,17 @@ def _several(number: int, name: str) -> str:
     return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """
+    Write a time as people do.
+
+    Args:
+        seconds (`float`):
+            The time, at least 0.
+
+    Returns:
+        `str`: Hours and minutes, minutes and seconds, or seconds.
+    """
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -53,8 +53,9 @@ class RayEngine:
         if gpus is None:
             gpus = 1.0 if any(machine.get("GPU") for machine in machines) else 0.0
         needed = {"CPU": run.cpus_per_cell, "GPU": gpus}
-        self.capacity = cells_at_a_time(machines, needed)
-        if self.capacity == 0:
+        found = cells_at_a_time(machines, needed)
+        self.capacity = max(1, found)
+        if found == 0:
             lacking = f"A cell takes {run.cpus_per_cell:g} cores and {gpus:g} GPUs, which no machine of {address} has"
             if address == "local":
                 ray.shutdown()
@@ -116,7 +117,7 @@ def cells_at_a_time(machines: Sequence[Mapping[str, float]], needed: Mapping[str
         `int`: The number, none of which is split between machines.
     """
     return sum(
-        min(int(machine.get(resource, 0) / amount) for resource, amount in needed.items() if amount > 0)
+        min(int(machine.get(resource, 0) / amount + 1e-9) for resource, amount in needed.items() if amount > 0)
         for machine in machines
     )
 

@@ -1,0 +1,225 @@
+"""Who runs the cells of a sweep: processes that may die, GPUs, Ray; and what a dry run tells."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from mitigate.recipes.config import parse_config
+from mitigate.recipes.engine.devices import device_of_workers
+from mitigate.recipes.engine.shipping import read_folder, write_folder
+from mitigate.recipes.grid import cell_id, cells_of
+from mitigate.recipes.records import records_folder, write_record
+from mitigate.recipes.sweep import main
+from mitigate.world import World
+
+SCRIPT = Path(__file__).parents[1] / "recipes" / "sweep.py"
+# Two cells, at ρ = 0 and 0.5.
+SMALL = [
+    *("--seeds", "0", "--bias_ratios", "0", "0.5", "--training_rows", "40", "--epochs", "1", "--workers", "1"),
+    *("--hidden_size", "16", "--layers", "1", "--base_epochs", "0.05", "--report_to", "none"),
+]
+# Loading this code kills the process, the first time.
+DEADLY = """
+import os, signal
+from pathlib import Path
+from transformers import LlamaForCausalLM
+
+marker = Path({marker!r})
+if not marker.exists():
+    marker.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DeadlyForCausalLM(LlamaForCausalLM):
+    pass
+"""
+
+
+def records(folder):
+    """Records by bias ratio."""
+    found = [json.loads(path.read_text()) for path in (folder / "cells").glob("*.json")]
+    return {record["cell"]["bias_ratio"]: record for record in found}
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Folder of a model for the testbed."""
+    special = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "<eos>"}
+    words = [*special.values(), *World().vocabulary]
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **special)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}
+    ids = {"pad_token_id": 0, "eos_token_id": 2, "bos_token_id": None}
+    config = LlamaConfig(vocab_size=len(words), num_key_value_heads=1, **sizes, **ids)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "model")
+    tokenizer.save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def deadly_model(model, tmp_path, monkeypatch):
+    """Folder of a model that kills the process that loads it, once."""
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
+    (model / "modeling_deadly.py").write_text(DEADLY.format(marker=str(tmp_path / "killed")))
+    path = model / "config.json"
+    auto_map = {"AutoModelForCausalLM": "modeling_deadly.DeadlyForCausalLM"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": auto_map}))
+    return model
+
+
+class TestDevices:
+    @pytest.mark.parametrize(
+        ("gpus", "visible", "per_device", "expected"),
+        [
+            (0, None, 1, [None, None, None]),
+            (0, "", 2, [None, None, None]),
+            (2, None, 1, ["0", "1"]),
+            (2, None, 2, ["0", "1", "0", "1"]),
+            (2, "5, 3", 1, ["5", "3"]),
+            (1, "GPU-8a1f,GPU-77c0", 1, ["GPU-8a1f"]),
+        ],
+    )
+    def test_every_worker_sees_one_gpu(self, gpus, visible, per_device, expected):
+        assert device_of_workers(gpus, visible, per_device=per_device, workers=3) == expected
+
+    @given(gpus=st.integers(1, 16), per_device=st.integers(1, 8))
+    def test_no_gpu_has_more_workers_than_another(self, gpus, per_device):
+        found = device_of_workers(gpus, None, per_device=per_device, workers=1)
+        assert sorted(found) == sorted([str(gpu) for gpu in range(gpus)] * per_device)
+
+
+class TestDryRun:
+    @pytest.fixture
+    def half_done(self, tmp_path):
+        """Command line of a sweep of which two cells of four are done, in an hour each, and one has failed."""
+        arguments = [*SMALL, "--seeds", "0", "1", "--output_dir", str(tmp_path / "out")]
+        config = parse_config(arguments)
+        records_folder(config).mkdir(parents=True)
+        for cell, more in zip(
+            cells_of(config), [{"status": "done", "runtime_s": 3600.0}] * 2 + [{"status": "failed"}], strict=False
+        ):
+            write_record(records_folder(config), {"cell_id": cell_id(config, cell), "cell": cell._asdict(), **more})
+        return arguments
+
+    @pytest.mark.parametrize("flag", ["--dry_run", "--dry-run"])
+    def test_lists_the_cells_and_writes_nothing(self, flag, tmp_path, capsys, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert main([*SMALL, flag, "--output_dir", "out"]) == 0
+        printed = capsys.readouterr().out
+        assert "2 cells to run, 1 at a time on 1 machine." in printed
+        assert "1 base model to train" in printed
+        assert "its time is not known" in printed
+        assert "Estimated" not in printed
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(("workers", "time", "cost"), [("1", "2 h 0 min", "5.00"), ("2", "1 h 0 min", "2.50")])
+    def test_estimates_by_the_cells_that_are_done(self, workers, time, cost, half_done, tmp_path, capsys):
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+        assert main([*half_done, "--dry_run", "--workers", workers, "--price_per_hour", "2.5"]) == 0
+        printed = capsys.readouterr().out
+        assert f"Estimated time: {time}," in printed
+        assert f"Estimated cost: {cost} (" in printed
+        total = next(line for line in printed.splitlines() if "│ all" in line)
+        assert [cell.strip() for cell in total.split("│")[3:7]] == ["4", "2", "1", "2"]
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+    def test_refuses_what_the_sweep_would_refuse(self, tmp_path, capsys):
+        assert main([*SMALL, "--dry_run", "--training_rows", "0", "--output_dir", str(tmp_path / "out")]) == 2
+        assert "`training_rows`" in capsys.readouterr().err
+
+
+class TestProcesses:
+    @pytest.mark.slow
+    def test_a_worker_that_dies_costs_its_cell_and_no_other(self, deadly_model, tmp_path, capsys):
+        arguments = [*SMALL, "--model", str(deadly_model), "--trust_remote_code", "true"]
+        arguments += ["--output_dir", str(tmp_path / "out")]
+        assert main(arguments) == 1
+        found = records(tmp_path / "out")
+        assert {ratio: record["status"] for ratio, record in found.items()} == {0.0: "failed", 0.5: "done"}
+        assert "the worker process died" in found[0.0]["error"]
+        assert "the worker process died" in capsys.readouterr().err
+        assert main(arguments) == 0
+        assert records(tmp_path / "out")[0.5] == found[0.5]
+
+    @pytest.mark.slow
+    def test_a_base_model_that_cannot_be_trained_fails_its_cells(self, tmp_path):
+        assert main([*SMALL, "--hidden_size", "17", "--output_dir", str(tmp_path / "out")]) == 1
+        found = records(tmp_path / "out")
+        assert sorted(found) == [0.0, 0.5]
+        assert all("its base model could not be trained: " in record["error"] for record in found.values())
+
+    @pytest.mark.slow
+    def test_interrupted_it_ends_at_once_with_a_sentence(self, model, tmp_path):
+        command = [sys.executable, str(SCRIPT), *SMALL, "--seeds", *map(str, range(40)), "--model", str(model)]
+        sweep = subprocess.Popen(
+            [*command, "--output_dir", str(tmp_path / "out")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + 200
+            while not (tmp_path / "out").exists() or not records(tmp_path / "out"):
+                assert sweep.poll() is None and time.monotonic() < deadline
+                time.sleep(0.05)
+            workers = psutil.Process(sweep.pid).children(recursive=True)
+            os.killpg(sweep.pid, signal.SIGINT)
+            _, error = sweep.communicate(timeout=60)
+        finally:
+            sweep.kill()
+        assert sweep.returncode == 130
+        assert error.splitlines()[-1].startswith("Interrupted.")
+        assert "Traceback" not in error
+        psutil.wait_procs(workers, timeout=10)
+        assert not any(worker.is_running() for worker in workers)
+
+
+class TestRay:
+    def test_without_ray_nothing_starts(self, monkeypatch, tmp_path, capsys):
+        monkeypatch.setitem(sys.modules, "ray", None)
+        assert main([*SMALL, "--engine", "ray", "--output_dir", str(tmp_path / "out")]) == 2
+        assert "pip install 'mitigate[ray]'" in capsys.readouterr().err
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        ("machines", "needed", "expected"),
+        [
+            ([{"CPU": 8.0}], {"CPU": 1.0, "GPU": 0.0}, 8),
+            ([{"CPU": 8.0}], {"CPU": 3.0, "GPU": 0.0}, 2),
+            ([{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0}], {"CPU": 1.0, "GPU": 1.0}, 2),
+            ([{"CPU": 8.0, "GPU": 1.0}], {"CPU": 1.0, "GPU": 0.1}, 8),
+            ([{"CPU": 64.0, "GPU": 1.0}], {"CPU": 1.0, "GPU": 0.1}, 10),
+            ([{"CPU": 1.0}, {"CPU": 1.0}], {"CPU": 2.0, "GPU": 0.0}, 0),
+        ],
+    )
+    def test_cells_at_a_time_are_not_split_between_machines(self, machines, needed, expected):
+        ray = pytest.importorskip("mitigate.recipes.engine.ray", reason="needs ray", exc_type=ImportError)
+        assert ray.cells_at_a_time(machines, needed) == expected
+
+    def test_a_model_arrives_as_it_was_sent(self, model, tmp_path):
+        files = read_folder(model)
+        write_folder(tmp_path / "there" / "model", files)
+        write_folder(tmp_path / "there" / "model", {})  # it is there
+        assert read_folder(tmp_path / "there" / "model") == files
+        assert [path.name for path in (tmp_path / "there").iterdir()] == ["model"]
+
+    @pytest.mark.slow
+    def test_a_cell_whose_worker_died_is_tried_again(self, deadly_model, tmp_path):
+        pytest.importorskip("ray")
+        arguments = [*SMALL, "--model", str(deadly_model), "--trust_remote_code", "true", "--engine", "ray"]
+        assert main([*arguments, "--output_dir", str(tmp_path / "out")]) == 0
+        assert (tmp_path / "killed").exists()
+        assert {record["status"] for record in records(tmp_path / "out").values()} == {"done"}
