@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -146,27 +147,42 @@ def test_started_again_it_trains_nothing_and_writes_the_same_bytes(undisturbed, 
     assert (cells(undisturbed), written()) == before
 
 
-def test_killed_and_started_again_it_gives_the_table_of_an_undisturbed_run_bit_for_bit(undisturbed, tmp_path):
-    folder = tmp_path / "killed"
-    sweep = subprocess.Popen(
-        command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        deadline = time.monotonic() + 200
-        while not cells(folder) and sweep.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-    finally:
-        os.killpg(sweep.pid, signal.SIGKILL)
-        sweep.wait()
-    before = cells(folder)
-    assert 0 < len(before) < 4
+def test_killed_three_times_and_started_again_it_gives_the_table_of_an_undisturbed_run_bit_for_bit(
+    undisturbed, tmp_path
+):
+    folder, chance = tmp_path / "killed", random.Random(0)
+    kept = {}
+    # At a random moment of every phase: start-up, base models, cells.
+    for sign in ("cells", "models/*", "cells/*.json"):
+        sweep = subprocess.Popen(
+            command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            deadline = time.monotonic() + 200
+            while not list(folder.glob(sign)) and sweep.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(chance.uniform(0, 0.3))
+        finally:
+            os.killpg(sweep.pid, signal.SIGKILL)
+            sweep.wait()
+        assert sweep.returncode == -signal.SIGKILL
+        before, kept = kept, cells(folder)
+        assert {path: kept[path] for path in before} == before
+    assert 0 < len(kept) < 4
     again = run(folder)
     assert again.returncode == 0, again.stderr
-    assert f"4 cells, {len(before)} of them done" in again.stdout
+    assert f"4 cells, {len(kept)} of them done" in again.stdout
     after = cells(folder)
     assert {path.name for path in after} == {path.name for path in cells(undisturbed)}
-    assert {path: after[path] for path in before} == before
+    assert {path: after[path] for path in kept} == kept
     assert (folder / "table.csv").read_bytes() == (undisturbed / "table.csv").read_bytes()
+
+
+def test_ray_gives_the_same_table_bit_for_bit(undisturbed, tmp_path):
+    pytest.importorskip("ray")
+    result = run(tmp_path, "--engine", "ray")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "table.csv").read_bytes() == (undisturbed / "table.csv").read_bytes()
 
 
 def test_a_failing_cell_is_recorded_and_the_others_finish(tmp_path, model_that_cannot_be_masked):
