@@ -10,8 +10,9 @@ It reads `sweep.json` and `cells/`, and trains nothing. The page `docs/reports.m
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from mitigate.grid import analyse_grid, bias_types_of
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.description import Description, described_records, read_description
 from mitigate.report import render, write_figure, write_html, write_table
+from mitigate.report.grid import grid_tables, render_grid, write_grid_html
+from mitigate.report.tables import Table, replace_file
 
 _WIDTH = 130  # characters
 
@@ -83,9 +86,9 @@ def write_report(folder: Path, description: Description) -> int:
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     try:
         if len(description.tasks) > 1 or len(bias_types_of(records)) > 1:
-            console.print(analyse_grid(records, description.tasks).hypotheses)
-            return 0
-        _report_one(folder, description, records, console)
+            _report_grid(folder, description, records, console)
+        else:
+            _report_one(folder, description, records, console)
     except ValueError as error:
         print(f"There is no report: {error}", file=sys.stderr)
         return 1
@@ -106,6 +109,43 @@ def _report_one(folder: Path, description: Description, records: Sequence[dict[s
         config=description.config,
         versions=description.versions,
     )
+
+
+def _report_grid(folder: Path, description: Description, records: Sequence[dict[str, Any]], console: Console) -> None:
+    grid = analyse_grid(records, description.tasks)
+    console.print(render_grid(grid))
+    _write_tables(folder, grid_tables(grid, records))
+    write_grid_html(
+        grid,
+        folder / "report.html",
+        title=description.title,
+        config=description.config,
+        versions=description.versions,
+        records=records,
+        audit=_read_audit(folder),
+    )
+
+
+def _write_tables(folder: Path, tables: Iterable[Table]) -> None:
+    target = folder / "tables"
+    target.mkdir(exist_ok=True)
+    for table in tables:
+        replace_file(target / table.file, table.csv)
+
+
+def _read_audit(folder: Path) -> dict[str, Any] | None:
+    path = folder / "audit.json"
+    if not path.is_file():
+        return None
+    try:
+        audit: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        [finding["sentence"] for finding in audit["findings"].values()]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ConfigError(
+            f"'{path}' is not what `mitigate audit` writes ({type(error).__name__}: {error}). Write it anew, or take "
+            "it out of the folder."
+        ) from error
+    return audit
 
 
 def _parser() -> argparse.ArgumentParser:

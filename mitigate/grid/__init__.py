@@ -1,6 +1,7 @@
 """Analysis of sweeps over many tasks and bias types: the grid, named hypotheses, related against control tasks."""
 
 from mitigate.grid.analysis import GridAnalysis, analyse_grid
+from mitigate.grid.by_type import TypeEffect
 from mitigate.grid.effects import MEAN_TYPE, Effect, TaskAnalysis
 from mitigate.grid.frontier import FrontierPoint
 from mitigate.grid.hypotheses import Hypothesis
@@ -20,6 +21,7 @@ __all__ = [
     "RelatedControl",
     "TaskAnalysis",
     "TaskDescription",
+    "TypeEffect",
     "analyse_grid",
     "bias_types_of",
     "mean_records",

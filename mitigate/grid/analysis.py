@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mitigate import stats
 from mitigate.analysis import Analysis, analyse
 from mitigate.cells import Cell, arm_rank
+from mitigate.grid.by_type import TypeEffect, type_effects
 from mitigate.grid.effects import Effect, TaskAnalysis, grid_effects
 from mitigate.grid.frontier import FrontierPoint, frontier
 from mitigate.grid.hypotheses import Hypothesis, named_hypotheses
@@ -40,6 +41,8 @@ class GridAnalysis:
             By control task, whether its shift without mitigation is too small to matter.
         frontier (`tuple[FrontierPoint, ...]`):
             What each arm does to bias and utility, at the dose `dose`.
+        type_effects (`tuple[TypeEffect, ...]`):
+            Every arm by bias type, pooled over the related tasks, at the dose `dose`.
         mixed (`MixedSlope` or `None`):
             Inheritance slope on tasks like the related ones, in standard deviations between seeds per +0.10 of ρ.
         missing_answers (`tuple[MissingAnswers, ...]`):
@@ -59,6 +62,7 @@ class GridAnalysis:
     related_control: tuple[RelatedControl, ...]
     equivalences: tuple[Equivalence, ...]
     frontier: tuple[FrontierPoint, ...]
+    type_effects: tuple[TypeEffect, ...]
     mixed: stats.MixedSlope | None
     missing_answers: tuple[MissingAnswers, ...]
     cells: int
@@ -142,6 +146,7 @@ def analyse_grid(records: Iterable[Record], tasks: Mapping[str, TaskDescription]
         related_control=found,
         equivalences=equivalences(analysed, dose),
         frontier=frontier(analysed, dose),
+        type_effects=tuple(type_effects(analysed, types, dose)),
         mixed=pooled_slope(analysed, dose),
         missing_answers=tuple(missing for name in tasks for missing in missing_answers(known, name)),
         cells=len(known),

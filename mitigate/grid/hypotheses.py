@@ -17,8 +17,8 @@ from mitigate.intervals import Interval
 
 # The baseline that mitigations should beat: resampling to equal groups, which needs no mitigation.
 BASELINE = "balanced"
-SLOPES = "standard deviations between seeds, per +0.10 of ρ"
-SHIFTS = "standard deviations of B(0) between seeds"
+SLOPES = "SDs between seeds per +0.10 of ρ"
+SHIFTS = "SDs of B(0) between seeds"
 
 
 @dataclass(frozen=True)

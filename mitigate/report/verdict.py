@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from mitigate.analysis import ALPHA, Analysis, Arm, Comparison, Contrast
@@ -63,8 +63,15 @@ def finding(interval: Interval, p_holm: float) -> Finding:
     return "detected" if p_holm <= ALPHA else "suggested but not established"
 
 
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+def count(n: int, noun: str, plural: str = "") -> str:
+    """Write a number of things."""
+    return f"{n} {noun}" if n == 1 else f"{n} {plural or noun + 's'}"
+
+
+def incomplete(absent: Sequence[str], cells: int) -> str:
+    """Say of which cells a sweep has no usable result."""
+    named = "; ".join(absent[:NAMED]) + (f"; and {len(absent) - NAMED} more" if len(absent) > NAMED else "")
+    return f"Incomplete sweep: {len(absent)} of {count(cells, 'cell')} left out of the analysis: {named}."
 
 
 def _size(interval: Interval, places: Decimals) -> str:
@@ -77,7 +84,7 @@ def _signed(interval: Interval, places: Decimals) -> str:
 
 def _full_evidence(arm: Arm, places: Decimals) -> str:
     return (
-        f"({PERCENT_LEVEL} interval {bounds(arm.slope, places.slope)}, {_count(arm.slope.n, 'seed')}, "
+        f"({PERCENT_LEVEL} interval {bounds(arm.slope, places.slope)}, {count(arm.slope.n, 'seed')}, "
         f"Holm-corrected {p_sentence(arm.p_holm)})"
     )
 
@@ -90,7 +97,7 @@ def _inheritance(analysis: Analysis, arm: Arm, places: Decimals) -> str:
     gap, slope = analysis.label("bias"), arm.slope
     if math.isnan(slope.low):
         return (
-            f"Inheritance at β = {arm.dose:g} is not tested: without mitigation {_count(slope.n, 'seed')} gave a "
+            f"Inheritance at β = {arm.dose:g} is not tested: without mitigation {count(slope.n, 'seed')} gave a "
             "slope, and an interval needs two."
         )
     grade = finding(slope, arm.p_holm)
@@ -118,7 +125,7 @@ def _null(analysis: Analysis, places: Decimals) -> str:
             "such and cannot be put down to its biased content."
         )
     if math.isnan(null.slope.low):
-        return f"The null arm (β = 0) is not tested: {_count(null.slope.n, 'seed')} gave a slope."
+        return f"The null arm (β = 0) is not tested: {count(null.slope.n, 'seed')} gave a slope."
     slope = (
         f"the slope of the {analysis.label('bias')} is {_signed(null.slope, places)} {_full_evidence(null, places)}"
     )
@@ -152,7 +159,7 @@ def _mitigation(analysis: Analysis, arm: Arm, places: Decimals) -> str:
             f"{analysis.label('utility')} of its unmitigated partner. Check that the mitigation acted."
         )
     if math.isnan(comparison.slope.interval.low):
-        return f"What {name} changes is not tested: {_count(comparison.slope.interval.n, 'seed')} shared with none."
+        return f"What {name} changes is not tested: {count(comparison.slope.interval.n, 'seed')} shared with none."
     clauses = [_effect(analysis, name, comparison, places), _own_slope(arm, places)]
     clauses += [_utility(analysis, comparison, places), *_control(arm, places)]
     return "; ".join(clauses) + "."
@@ -216,20 +223,18 @@ def _warnings(analysis: Analysis) -> list[str]:
     seeds = min(point.interval.n for arm in analysis.arms for point in arm.curves["bias"])
     if seeds < FEW_SEEDS:
         warnings.append(
-            f"Few seeds: some points rest on {_count(seeds, 'seed')}, fewer than {FEW_SEEDS}; take every interval and "
+            f"Few seeds: some points rest on {count(seeds, 'seed')}, fewer than {FEW_SEEDS}; take every interval and "
             "p value as provisional."
         )
     absent = [*analysis.excluded, *(f"{cell} (missing)" for cell in analysis.missing)]
     if absent:
-        named = "; ".join(absent[:NAMED]) + (f"; and {len(absent) - NAMED} more" if len(absent) > NAMED else "")
-        cells = _count(analysis.records + len(absent), "cell")
-        warnings.append(f"Incomplete sweep: {len(absent)} of {cells} left out of the analysis: {named}.")
+        warnings.append(incomplete(absent, analysis.records + len(absent)))
     return warnings
 
 
 def _method(analysis: Analysis) -> str:
     return (
         f"Brackets are {PERCENT_LEVEL} intervals over seeds. p values are corrected by Holm's method: t tests of "
-        f"{_count(analysis.slope_family, 'slope')}, paired t tests of "
-        f"{_count(analysis.contrast_family, 'difference')} of slopes."
+        f"{count(analysis.slope_family, 'slope')}, paired t tests of "
+        f"{count(analysis.contrast_family, 'difference')} of slopes."
     )

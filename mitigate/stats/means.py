@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +122,7 @@ def all_same(array: Floats) -> bool:
     return bool(np.ptp(array) <= 1e-12 * np.abs(array).max())
 
 
+@cache  # a sweep over tasks asks for a few of them many thousand times
 def t_quantile(level: float, n: int) -> float:
     """Give the half width of an interval of the mean of `n` values, in standard errors."""
     return float(distributions.t.ppf((1 + level) / 2, n - 1))

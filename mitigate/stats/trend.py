@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import kendalltau, page_trend_test, spearmanr
+from scipy.stats import kendalltau, page_trend_test, rankdata
 
 
 def seed_trends(ratios: Sequence[float], values: Sequence[float], seeds: Sequence[int]) -> dict[int, float]:
@@ -40,7 +40,9 @@ def seed_trends(ratios: Sequence[float], values: Sequence[float], seeds: Sequenc
     for seed in sorted(found):
         own, metric = zip(*found[seed], strict=True)
         if len(set(own)) > 1:
-            trends[seed] = float(spearmanr(own, metric).statistic) if len(set(metric)) > 1 else 0.0
+            # As scipy's spearmanr does, without the p value, which takes most of its time.
+            ranks = rankdata([own, metric], axis=1)
+            trends[seed] = float(np.corrcoef(ranks)[0, 1]) if len(set(metric)) > 1 else 0.0
     return trends
 
 

@@ -1,0 +1,52 @@
+"""What the models of a sweep were trained on: rows and steps by arm, to see that arms are comparable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mitigate.cells import arm_rank
+from mitigate.report.tables import Table
+
+
+def rows_table(records: Iterable[Mapping[str, Any]]) -> Table | None:
+    """
+    Tabulate real rows, augmented rows and optimizer steps by arm and bias ratio.
+
+    Args:
+        records (`Iterable[Mapping[str, Any]]`):
+            Records of a sweep, with `"rows"` and `"steps"`.
+
+    Returns:
+        `Table` or `None`: A range where models of one arm and ratio differ; `None` if no record has rows.
+    """
+    found: dict[tuple[str, float, float], list[tuple[int, int, int]]] = {}
+    for record in records:
+        if "rows" in record:
+            cell, rows = record["cell"], record["rows"]
+            place = (cell["mitigation"], cell["dose"], cell["bias_ratio"])
+            found.setdefault(place, []).append((rows["real"], rows["augmented"], record["steps"]))
+    if not found:
+        return None
+    order = sorted(found, key=lambda place: (place[2] > 0, arm_rank(place[0]), place))
+    return Table(
+        "Rows that models were trained on, and optimizer steps",
+        ("arm", "ρ", "models", "real rows", "augmented rows", "steps"),
+        tuple(
+            (
+                f"{'no mitigation' if place[0] == 'none' else place[0]}{f' (β = {place[1]:g})' if place[2] else ''}",
+                f"{place[2]:g}",
+                str(len(found[place])),
+                *(_range(column) for column in zip(*found[place], strict=True)),
+            )
+            for place in order
+        ),
+        name="rows",
+        columns=("mitigation", "dose", "bias_ratio", "real", "augmented", "steps"),
+        digits=tuple((*place, *counts) for place in order for counts in found[place]),
+    )
+
+
+def _range(counts: tuple[int, ...]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
