@@ -25,7 +25,8 @@ from mitigate.recipes.config import ConfigError
 from mitigate.recipes.description import Description, described_records, read_description
 from mitigate.report import render, write_figure, write_html, write_table
 from mitigate.report.grid import grid_tables, render_grid, write_grid_html
-from mitigate.report.tables import Table, replace_file
+from mitigate.report.rows import audit_findings, rows_table
+from mitigate.report.tables import Table, curve_table, replace_file, slope_table, subgroup_tables
 
 _WIDTH = 130  # characters
 
@@ -102,12 +103,17 @@ def _report_one(folder: Path, description: Description, records: Sequence[dict[s
     console.print(render(analysis))
     write_table(analysis, folder / "table.csv")
     write_figure(analysis, folder / "inheritance.svg")
+    tables = [slope_table(analysis), curve_table(analysis, "bias"), curve_table(analysis, "utility")]
+    rows = rows_table(records)
+    _write_tables(folder, [*tables, *subgroup_tables(analysis), *([rows] if rows else [])])
     write_html(
         analysis,
         folder / "report.html",
         title=description.title,
         config=description.config,
         versions=description.versions,
+        records=records,
+        audit=_read_audit(folder),
     )
 
 
@@ -139,7 +145,7 @@ def _read_audit(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         audit: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        [finding["sentence"] for finding in audit["findings"].values()]
+        audit_findings(audit)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"'{path}' is not what `mitigate audit` writes ({type(error).__name__}: {error}). Write it anew, or take "

@@ -168,5 +168,6 @@ def _why(result: stats.DifferenceInDifferences) -> str:
         return ""
     n = result.interval.n
     if n < FEWEST_SEEDS:
-        return f"{n} {'seed has' if n == 1 else 'seeds have'} all tasks, and standardised shifts need {FEWEST_SEEDS}"
+        has = "no seed has" if n == 0 else "1 seed has" if n == 1 else f"{n} seeds have"
+        return f"{has} all tasks, and standardised shifts need {FEWEST_SEEDS}"
     return "a task does not differ between the seeds at ρ = 0 that all tasks have"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,20 @@ from markupsafe import Markup
 
 from mitigate.analysis import Analysis
 from mitigate.report.figures import figure
+from mitigate.report.rows import audit_findings, rows_table
 from mitigate.report.tables import curve_table, replace_file, slope_table, subgroup_tables
 from mitigate.report.verdict import verdict
 
 
 def write_html(
-    analysis: Analysis, path: str | Path, *, title: str, config: Mapping[str, Any], versions: Mapping[str, str]
+    analysis: Analysis,
+    path: str | Path,
+    *,
+    title: str,
+    config: Mapping[str, Any],
+    versions: Mapping[str, str],
+    records: Iterable[Mapping[str, Any]] = (),
+    audit: Mapping[str, Any] | None = None,
 ) -> None:
     """
     Write the report of an analysis as one HTML file.
@@ -35,6 +43,10 @@ def write_html(
             The exact configuration of the sweep, of plain values, shown as YAML in its own order.
         versions (`Mapping[str, str]`):
             Version by package, shown in its own order.
+        records (`Iterable[Mapping[str, Any]]`, *optional*):
+            The records of the sweep, for the rows that its models were trained on.
+        audit (`Mapping[str, Any]`, *optional*):
+            What `mitigate audit` wrote to `audit.json`.
     """
     doses = sorted({arm.dose for arm in analysis.arms if not arm.is_null}, reverse=True) or [0.0]
     # Our own SVG is the only markup that is put in unescaped; matplotlib escapes the names in it.
@@ -55,6 +67,8 @@ def write_html(
         figures=figures,
         tables=[slope_table(analysis), curve_table(analysis, "bias"), curve_table(analysis, "utility")],
         subgroups=subgroup_tables(analysis),
+        rows=rows_table(records),
+        findings=audit_findings(audit),
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         versions=versions,
     )

@@ -1,4 +1,4 @@
-"""What the models of a sweep were trained on: rows and steps by arm, to see that arms are comparable."""
+"""What the models of a sweep were trained on: rows and steps by arm, and what an audit found in the rows."""
 
 from __future__ import annotations
 
@@ -45,6 +45,21 @@ def rows_table(records: Iterable[Mapping[str, Any]]) -> Table | None:
         columns=("mitigation", "dose", "bias_ratio", "real", "augmented", "steps"),
         digits=tuple((*place, *counts) for place in order for counts in found[place]),
     )
+
+
+def audit_findings(audit: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """
+    List the findings of an audit of the rows.
+
+    Args:
+        audit (`Mapping[str, Any]`, *optional*):
+            What `mitigate audit` wrote to `audit.json`.
+
+    Returns:
+        `list[dict[str, str]]`: The `sentence` and `advice` of each; empty without an audit.
+    """
+    found = audit["findings"].values() if audit else ()
+    return [{name: str(finding[name]) for name in ("sentence", "advice")} for finding in found]
 
 
 def _range(counts: tuple[int, ...]) -> str:

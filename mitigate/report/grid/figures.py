@@ -168,7 +168,7 @@ def _heat_map(
     largest = max((abs(field.harm) for field in fields.values() if math.isfinite(field.harm)), default=1.0) or 1.0
     places = [number + (0.25 if gap_after_first and number else 0) for number in range(len(columns))]
     with mpl.rc_context(STYLE):
-        picture = new_picture(2.4 + 0.78 * len(columns), 1.2 + 0.36 * len(rows))
+        picture = new_picture(2.4 + 0.68 * len(columns), 1.2 + 0.36 * len(rows))
         axes = picture.subplots()
         for y, task in enumerate(rows):
             for x, column in zip(places, columns, strict=True):

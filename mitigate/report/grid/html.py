@@ -17,7 +17,7 @@ from mitigate.report.grid import figures, tables
 from mitigate.report.grid.effects import task_title
 from mitigate.report.grid.verdict import grid_verdict
 from mitigate.report.html import load_template
-from mitigate.report.rows import rows_table
+from mitigate.report.rows import audit_findings, rows_table
 from mitigate.report.tables import Table, curve_table, replace_file, slope_table
 
 
@@ -87,7 +87,7 @@ def write_grid_html(
         hypotheses=tables.hypothesis_table(grid),
         everything=tables.grid_table(grid),
         rows=rows_table(records),
-        findings=list((audit or {}).get("findings", {}).values()),
+        findings=audit_findings(audit),
         config=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True),
         versions=versions,
     )

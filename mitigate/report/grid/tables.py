@@ -17,14 +17,11 @@ _SDS = "in SDs between seeds"
 
 def hypothesis_table(grid: GridAnalysis) -> Table:
     """Tabulate the named hypotheses with their corrected tests."""
-    rows = [
-        (h.claim, estimate(h.interval), h.unit, p_value(h.p), p_value(h.p_holm), h.untested or "tested")
-        for h in grid.hypotheses
-    ]
+    rows = [(h.claim, estimate(h.interval), h.unit, p_value(h.p), p_value(h.p_holm)) for h in grid.hypotheses]
     return Table(
         f"Named hypotheses: effect with {PERCENT_LEVEL} interval over seeds; p by Holm's method over "
         f"{grid.hypothesis_family} tests",
-        ("claim", "effect", "unit", "p", "p (Holm)", "state"),
+        ("claim", "effect", "unit", "p", "p (Holm)"),
         tuple(rows),
         name="hypotheses",
         columns=("claim", "mitigation", *ESTIMATE, "unit", "p", "p_holm", "untested"),

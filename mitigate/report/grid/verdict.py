@@ -48,6 +48,7 @@ def grid_verdict(grid: GridAnalysis) -> list[str]:
 
 def _hypothesis(hypothesis: Hypothesis) -> str:
     claim = hypothesis.claim
+    opening = claim if claim.startswith(hypothesis.mitigation) else claim[:1].upper() + claim[1:]
     if hypothesis.untested:
         return f"Not tested that {claim}: {hypothesis.untested}."
     evidence = (
@@ -56,10 +57,10 @@ def _hypothesis(hypothesis: Hypothesis) -> str:
     )
     grade = finding(hypothesis.interval, hypothesis.p_holm)
     if grade == "detected" and hypothesis.interval.estimate > 0:
-        return f"{claim[:1].upper()}{claim[1:]}: {evidence}."
+        return f"{opening}: {evidence}."
     # The test of a standardised difference does not need the standard deviations, of which its interval allows.
     if hypothesis.p_holm <= ALPHA and hypothesis.interval.estimate > 0:
-        return f"{claim[:1].upper()}{claim[1:]}, though how much is uncertain: {evidence}."
+        return f"{opening}, though how much is uncertain: {evidence}."
     if grade == "detected":
         return f"The contrary is found of the claim that {claim}: {evidence}."
     return f"That {claim} is {grade}: {evidence}."
@@ -96,8 +97,8 @@ def _equivalence(grid: GridAnalysis) -> Iterator[str]:
         shift = f"its shift up to ρ = {tested.bias_ratio:g} is {estimate(tested.shift)} (90% interval)"
         if math.isnan(tested.p):
             yield (
-                f"Whether the control task {tested.task} stays as it was is not tested: {count(tested.shift.n, 'seed')}, "
-                "and a test needs two."
+                f"Whether the control task {tested.task} stays as it was is not tested: there are "
+                f"{count(tested.shift.n, 'seed')}, and a test needs two."
             )
         elif tested.p <= ALPHA:
             yield (
