@@ -2,6 +2,7 @@ r"""
 Make the report of a sweep from its folder alone, finished or not.
 
     mitigate report outputs/sweep
+    mitigate report --compare outputs/before outputs/after
     python recipes/report.py outputs/sweep
 
 It reads `sweep.json` and `cells/`, and trains nothing. The page `docs/reports.md` explains what the report shows.
@@ -24,6 +25,7 @@ from mitigate.grid import analyse_grid, bias_types_of
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.description import Description, described_records, read_description
 from mitigate.report import render, write_figure, write_html, write_table
+from mitigate.report.compare import Side, compare_tables, render_comparison, write_comparison
 from mitigate.report.grid import grid_tables, render_grid, write_grid_html
 from mitigate.report.rows import audit_findings, rows_table
 from mitigate.report.tables import Table, curve_table, replace_file, slope_table, subgroup_tables
@@ -44,6 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
+        if options.compare:
+            first, second = map(Path, options.compare)
+            return compare(first, second, Path(options.output_dir))
         folder = Path(options.folder)
         return write_report(folder, read_description(folder))
     except ConfigError as error:
@@ -83,8 +88,7 @@ def write_report(folder: Path, description: Description) -> int:
         `int`: 0; 1 if too few cells are finished.
     """
     records = list(described_records(folder, description))
-    # Where nobody looks at a terminal, rich assumes one that is too narrow for the tables.
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    console = _console()
     try:
         if len(description.tasks) > 1 or len(bias_types_of(records)) > 1:
             _report_grid(folder, description, records, console)
@@ -95,6 +99,50 @@ def write_report(folder: Path, description: Description) -> int:
         return 1
     print(f"Report: {folder / 'report.html'}")
     return 0
+
+
+def compare(first: Path, second: Path, output_dir: Path) -> int:
+    """
+    Print and write the comparison of two sweeps.
+
+    Args:
+        first (`Path`):
+            Folder of a sweep, called A.
+        second (`Path`):
+            Folder of another, called B.
+        output_dir (`Path`):
+            Folder to write to.
+
+    Returns:
+        `int`: 0; 1 if too few cells are finished, or the sweeps have nothing in common.
+
+    Raises:
+        ConfigError: If a folder is not that of a sweep.
+    """
+    try:
+        sides = _side(first), _side(second)
+        _console().print(render_comparison(*sides))
+    except ConfigError:
+        raise
+    except ValueError as error:
+        print(f"There is no comparison: {error}", file=sys.stderr)
+        return 1
+    output_dir.mkdir(parents=True, exist_ok=True)
+    _write_tables(output_dir, compare_tables(*sides))
+    write_comparison(*sides, output_dir / "compare.html")
+    print(f"Comparison: {output_dir / 'compare.html'}")
+    return 0
+
+
+def _side(folder: Path) -> Side:
+    description = read_description(folder)
+    grid = analyse_grid(described_records(folder, description), description.tasks)
+    return Side(str(folder), description.title, grid, description.config, description.versions)
+
+
+def _console() -> Console:
+    # Where nobody looks at a terminal, rich assumes one that is too narrow for the tables.
+    return Console(width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def _report_one(folder: Path, description: Description, records: Sequence[dict[str, Any]], console: Console) -> None:
@@ -160,7 +208,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Make the report of a sweep from its folder alone, finished or not.",
         allow_abbrev=False,
     )
-    parser.add_argument("folder", help="Folder of a sweep, its `output_dir`.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("folder", nargs="?", help="Folder of a sweep, its `output_dir`.")
+    what.add_argument("--compare", nargs=2, metavar=("A", "B"), help="Folders of two sweeps to set side by side.")
+    parser.add_argument(
+        "--output_dir", default="outputs/compare", help="Folder of the comparison (default: outputs/compare)."
+    )
     return parser
 
 

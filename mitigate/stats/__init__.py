@@ -10,7 +10,15 @@ from mitigate.stats.bootstrap import hierarchical_bootstrap
 from mitigate.stats.contrasts import DifferenceInDifferences, difference_in_differences, standardised_shifts
 from mitigate.stats.equivalence import equivalence_p
 from mitigate.stats.inheritance import closure, inheritance_coefficient, paired_shifts
-from mitigate.stats.means import LEVEL, Floats, mean_interval, mean_p, paired_differences, ratio_interval
+from mitigate.stats.means import (
+    LEVEL,
+    Floats,
+    mean_interval,
+    mean_p,
+    paired_differences,
+    ratio_interval,
+    welch_interval,
+)
 from mitigate.stats.mixed import MixedSlope, mixed_slope
 from mitigate.stats.multiplicity import benjamini_hochberg, benjamini_yekutieli, family_size, holm
 from mitigate.stats.permutation import PERMUTATIONS, pair_permutation_p, slope_permutation_p
@@ -49,4 +57,5 @@ __all__ = [
     "slope_permutation_p",
     "standardised_shifts",
     "task_slopes",
+    "welch_interval",
 ]

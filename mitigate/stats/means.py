@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,32 @@ def mean_p(values: Sequence[float]) -> float:
         return 1.0 if array[0] == 0 else 0.0
     t = array.mean() * math.sqrt(len(array)) / array.std(ddof=1)
     return float(2 * distributions.t.sf(abs(t), len(array) - 1))
+
+
+def welch_interval(first: Sequence[float], second: Sequence[float], level: float = LEVEL) -> tuple[Interval, float]:
+    """
+    Difference of the means of two samples that share no seed, with its interval and test (Welch 1947).
+
+    Args:
+        first (`Sequence[float]` of length `m`):
+            One value per seed.
+        second (`Sequence[float]` of length `n`):
+            One value per seed of the other sample, whose mean is taken off.
+        level (`float`, *optional*, defaults to 0.95):
+            Confidence level, between 0 and 1.
+
+    Returns:
+        `tuple[Interval, float]`: The difference, with the number of seeds of the smaller sample, and the two-sided p
+        value that it is 0. Bounds and p are NaN if a sample has fewer than two values, or neither varies; the
+        difference as well if one has none.
+    """
+    n = min(len(first), len(second))
+    difference = float(np.mean(first) - np.mean(second)) if n else math.nan
+    if n < 2 or (all_same(np.asarray(first)) and all_same(np.asarray(second))):
+        return Interval(difference, math.nan, math.nan, n), math.nan
+    result: Any = distributions.ttest_ind(first, second, equal_var=False)
+    low, high = result.confidence_interval(level)
+    return Interval(difference, float(low), float(high), n), float(result.pvalue)
 
 
 def paired_differences(first: Mapping[int, float], second: Mapping[int, float]) -> list[float]:

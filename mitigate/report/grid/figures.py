@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from mitigate.grid import Effect, GridAnalysis
+from mitigate.grid import Effect, GridAnalysis, TaskAnalysis
 from mitigate.intervals import Interval
 from mitigate.report.grid.effects import is_significant, overview_type, shown_effect, task_title
 from mitigate.report.numbers import ABSENT
@@ -63,7 +63,7 @@ def mitigation_map(grid: GridAnalysis, dose: float) -> str:
     }
     label = f"Heat map of tasks and arms at dose {dose:g}; the table below has the same numbers"
     titles = ["inherited" if arm == "none" else arm for arm in arms]
-    return _heat_map(grid, arms, titles, fields, gap_after_first=True, name=f"map-{dose:g}", label=label)
+    return heat_map(grid.tasks, arms, titles, fields, gap_after_first=True, name=f"map-{dose:g}", label=label)
 
 
 def type_map(grid: GridAnalysis, dose: float) -> str:
@@ -82,7 +82,7 @@ def type_map(grid: GridAnalysis, dose: float) -> str:
     types = list(grid.bias_types)
     fields = {(t.name, kind): _field(grid.effect(t.name, "none", dose, kind)) for t in grid.tasks for kind in types}
     label = "Heat map of tasks and bias types, without mitigation; the table below has the same numbers"
-    return _heat_map(grid, types, types, fields, gap_after_first=False, name=f"types-{dose:g}", label=label)
+    return heat_map(grid.tasks, types, types, fields, gap_after_first=False, name=f"types-{dose:g}", label=label)
 
 
 def related_figure(grid: GridAnalysis) -> str:
@@ -154,8 +154,8 @@ def _field(effect: Effect | None) -> Field:
     return Field(shown_effect(effect), harm, is_significant(effect))
 
 
-def _heat_map(
-    grid: GridAnalysis,
+def heat_map(
+    tasks: Sequence[TaskAnalysis],
     columns: Sequence[str],
     titles: Sequence[str],
     fields: Mapping[tuple[str, str], Field],
@@ -164,7 +164,29 @@ def _heat_map(
     name: str,
     label: str,
 ) -> str:
-    rows = sorted(grid.tasks, key=lambda task: not task.description.related)
+    """
+    Draw fields of tasks and columns, related tasks above control tasks.
+
+    Args:
+        tasks (`Sequence[TaskAnalysis]`):
+            The rows.
+        columns (`Sequence[str]`):
+            The columns.
+        titles (`Sequence[str]`):
+            What is written above each column.
+        fields (`Mapping[tuple[str, str], Field]`):
+            Field by task and column.
+        gap_after_first (`bool`):
+            Whether the first column stands apart.
+        name (`str`):
+            Tells the figure from others of the page.
+        label (`str`):
+            What it shows, for those who cannot see it.
+
+    Returns:
+        `str`: SVG element.
+    """
+    rows = sorted(tasks, key=lambda task: not task.description.related)
     largest = max((abs(field.harm) for field in fields.values() if math.isfinite(field.harm)), default=1.0) or 1.0
     places = [number + (0.25 if gap_after_first and number else 0) for number in range(len(columns))]
     with mpl.rc_context(STYLE):

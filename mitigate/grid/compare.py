@@ -1,0 +1,121 @@
+"""Two sweeps side by side: the slope of every arm on every task that both have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mitigate import stats
+from mitigate.analysis import Arm
+from mitigate.curves import curve_slopes
+from mitigate.grid.analysis import GridAnalysis
+from mitigate.intervals import Interval
+
+
+@dataclass(frozen=True)
+class SlopeDifference:
+    """
+    One arm on one task in two sweeps.
+
+    Args:
+        task (`str`):
+            Name of the task.
+        mitigation (`str`):
+            Name of the arm.
+        dose (`float`):
+            β of the arm.
+        first (`Interval`):
+            Slope in the first sweep, per +0.10 of ρ in units of the task.
+        second (`Interval`):
+            Slope in the second sweep.
+        difference (`Interval`):
+            Second slope minus first.
+        paired (`bool`):
+            Whether it is taken seed by seed, as both sweeps have the same seeds; else it is Welch's.
+        scale (`float`):
+            Standard deviation of the task's bias between seeds in the first sweep; NaN if seeds do not differ.
+        p (`float`):
+            Two-sided t test over seeds that the difference is 0; NaN where it is not tested.
+        p_bh (`float`):
+            `p` after the correction of Benjamini and Hochberg over all differences.
+    """
+
+    task: str
+    mitigation: str
+    dose: float
+    first: Interval
+    second: Interval
+    difference: Interval
+    paired: bool
+    scale: float
+    p: float
+    p_bh: float = math.nan
+
+
+def compare_slopes(first: GridAnalysis, second: GridAnalysis) -> tuple[SlopeDifference, ...]:
+    """
+    Compare the slopes of two sweeps.
+
+    Args:
+        first (`GridAnalysis`):
+            A sweep.
+        second (`GridAnalysis`):
+            Another.
+
+    Returns:
+        `tuple[SlopeDifference, ...]`: By task and arm, for those that both have at the same dose.
+
+    Raises:
+        ValueError: If they have no arm of a task in common.
+    """
+    found = []
+    for task in first.tasks:
+        other = next((other for other in second.tasks if other.name == task.name), None)
+        for arm in sorted(
+            task.overall.arms if task.overall else (), key=lambda arm: (-arm.dose, arm_rank(arm.mitigation))
+        ):
+            twin = other.arm(arm.mitigation, arm.dose) if other else None
+            if twin:
+                found.append(_difference(task.name, task.scale, arm, twin))
+    if not found:
+        raise ValueError(
+            f"The sweeps have no arm of a task at the same dose in common: one has the tasks {_names(first)}, the "
+            f"other {_names(second)}."
+        )
+    corrected = stats.benjamini_hochberg([difference.p for difference in found])
+    return tuple(replace(difference, p_bh=p) for difference, p in zip(found, corrected, strict=True))
+
+
+def changed_settings(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """
+    Find what differs between two configurations.
+
+    Args:
+        first (`Mapping[str, Any]`):
+            A configuration.
+        second (`Mapping[str, Any]`):
+            Another.
+
+    Returns:
+        `dict[str, tuple]`: Both values of each key that differs, in the order of the first; `None` where a key is not
+        there.
+    """
+    keys = dict.fromkeys([*first, *second])
+    return {key: (first.get(key), second.get(key)) for key in keys if first.get(key) != second.get(key)}
+
+
+def _difference(task: str, scale: float, arm: Arm, twin: Arm) -> SlopeDifference:
+    x, y = curve_slopes(arm.curves["bias"]), curve_slopes(twin.curves["bias"])
+    paired = x.keys() == y.keys()
+    if paired:
+        values = stats.paired_differences(y, x)
+        difference, p = stats.mean_interval(values), stats.mean_p(values)
+    else:
+        difference, p = stats.welch_interval(list(y.values()), list(x.values()))
+    return SlopeDifference(task, arm.mitigation, arm.dose, arm.slope, twin.slope, difference, paired, scale, p)
+
+
+def _names(grid: GridAnalysis) -> str:
+    return ", ".join(task.name for task in grid.tasks)
