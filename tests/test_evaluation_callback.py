@@ -616,7 +616,10 @@ class TestProcesses:
         names = ("step", "bias/hiring", "bias_budget/hiring", "utility/salary", "eval_loss")
         return [{name: log[name] for name in names if name in log} for log in history if "bias/hiring" in log]
 
-    @pytest.mark.parametrize(("configuration", "kind"), LAUNCHES)
+    # One process is tested above, and under ZeRO-2 each has the whole model, as under DDP.
+    @pytest.mark.parametrize(
+        ("configuration", "kind"), [launch for launch in LAUNCHES if launch.id in ("ddp", "fsdp2", "zero3")]
+    )
     def test_all_stop_where_one_does(self, configuration, kind):
         settings = {"every_steps": 2, "budget": {"hiring": 0.3}}
         options = {"max_steps": 40, "optim": "adamw_torch", "learning_rate": 2e-3}
