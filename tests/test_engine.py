@@ -223,3 +223,25 @@ class TestRay:
         assert main([*arguments, "--output_dir", str(tmp_path / "out")]) == 0
         assert (tmp_path / "killed").exists()
         assert {record["status"] for record in records(tmp_path / "out").values()} == {"done"}
+
+    @pytest.mark.slow
+    def test_a_machine_that_is_lost_costs_no_cell(self, model, tmp_path):
+        cluster_utils = pytest.importorskip("ray.cluster_utils")
+        cluster = cluster_utils.Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}
+        )
+        command = [sys.executable, str(SCRIPT), *SMALL, "--seeds", *map(str, range(4)), "--model", str(model)]
+        command += ["--engine", "ray", "--ray_address", cluster.address, "--output_dir", str(tmp_path / "out")]
+        try:
+            lost, _ = (cluster.add_node(num_cpus=1) for _ in range(2))
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
+                for line in sweep.stdout:
+                    if line.startswith("[1/8]"):
+                        break
+                cluster.remove_node(lost, allow_graceful=False)
+                sweep.stdout.read()
+        finally:
+            cluster.shutdown()
+        assert sweep.returncode == 0
+        found = [json.loads(path.read_text())["status"] for path in (tmp_path / "out" / "cells").iterdir()]
+        assert found == ["done"] * 8
