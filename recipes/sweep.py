@@ -13,8 +13,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import wandb
@@ -32,6 +34,7 @@ from mitigate.recipes.engine.loop import untrained_seeds
 from mitigate.recipes.grid import cells_of
 from mitigate.recipes.records import record_path, records_folder, write_record
 from mitigate.recipes.report import report_sweep
+from mitigate.recipes.tasks import Task
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,13 +63,12 @@ def _main(arguments: list[str]) -> int:
     config = parse_config(arguments)
     _refuse_several_processes()
     prepare_process()
-    task = make_task(config)
-    for cell in cells_of(config):
-        if cell.seed == config.grid.seeds[0] and cell.mitigation in OWN_ROWS:
-            training_mix(config, task, cell)  # rows that do not suffice show here, before any training
     if config.run.dry_run:
+        with TemporaryDirectory() as scratch:  # made-up rows are written beside the results
+            _checked_rows(replace(config, run=replace(config.run, output_dir=scratch)))
         show_plan(config, _console())
         return 0
+    task = _checked_rows(config)
     folder = Path(config.run.output_dir)
     records_folder(config).mkdir(parents=True, exist_ok=True)
     with _alone_in(folder):
@@ -76,6 +78,14 @@ def _main(arguments: list[str]) -> int:
         if missing:
             _run(config, missing)
     return report_sweep(folder)
+
+
+def _checked_rows(config: SweepConfig) -> Task:
+    task = make_task(config)
+    for cell in cells_of(config):
+        if cell.seed == config.grid.seeds[0] and cell.mitigation in OWN_ROWS:
+            training_mix(config, task, cell)  # rows that do not suffice show here, before any training
+    return task
 
 
 def _run(config: SweepConfig, cells: list[Cell]) -> None:

@@ -124,6 +124,12 @@ class TestDryRun:
         assert "Estimated" not in printed
         assert not list(tmp_path.iterdir())
 
+    def test_of_made_up_rows_leaves_none_behind(self, tmp_path, capsys):
+        config = SCRIPT.with_name("gender.yaml")
+        assert main(["--config", str(config), "--tiny", "--dry-run", "--output_dir", str(tmp_path / "out")]) == 0
+        assert "2 base models to train" in capsys.readouterr().out
+        assert not list(tmp_path.iterdir())
+
     @pytest.mark.parametrize(("workers", "time", "cost"), [("1", "2 h 0 min", "5.00"), ("2", "1 h 0 min", "2.50")])
     def test_estimates_by_the_cells_that_are_done(self, workers, time, cost, half_done, tmp_path, capsys):
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}

@@ -162,8 +162,10 @@ def test_killed_three_times_and_started_again_it_gives_the_table_of_an_undisturb
             while not list(folder.glob(sign)) and sweep.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.02)
             time.sleep(chance.uniform(0, 0.3))
+            assert sweep.poll() is None
         finally:
-            os.killpg(sweep.pid, signal.SIGKILL)
+            if sweep.poll() is None:
+                os.killpg(sweep.pid, signal.SIGKILL)
             sweep.wait()
         assert sweep.returncode == -signal.SIGKILL
         before, kept = kept, cells(folder)

@@ -11,19 +11,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from mitigate.cells import ALL_TYPES, Cell
+from mitigate.cells import Cell
 from mitigate.recipes.config import SweepConfig
 from mitigate.recipes.engine import open_engine
 from mitigate.recipes.engine.loop import untrained_seeds
 from mitigate.recipes.grid import cells_of
 from mitigate.recipes.records import record_path
 
-Group = tuple[str, float, str]
+Group = tuple[str, float]
 
 
 @dataclass
 class _Counts:
-    """Cells of one mitigation, dose and bias type."""
+    """Cells of one mitigation and dose, of all bias ratios, bias types and seeds."""
 
     cells: int = 0
     done: int = 0
@@ -74,27 +74,24 @@ def _records(config: SweepConfig) -> Iterator[tuple[Cell, dict[str, Any] | None]
 
 
 def _group(cell: Cell) -> Group:
-    return (cell.mitigation if cell.bias_ratio else "", cell.dose, cell.bias_type)
+    return (cell.mitigation if cell.bias_ratio else "", cell.dose)
 
 
 def _table(counts: dict[Group, _Counts], means: dict[Group, float]) -> Table:
-    typed = any(group[2] != ALL_TYPES for group in counts)
     table = Table(title="Cells of the sweep", title_justify="left")
     table.add_column("mitigation")
     table.add_column("dose β", justify="right")
-    if typed:
-        table.add_column("bias type")
     for name in ("cells", "done", "failed", "to run", "mean time of a cell"):
         table.add_column(name, justify="right")
     for group, count in counts.items():
-        mitigation, dose, kind = group
+        mitigation, dose = group
         place = [mitigation, f"{dose:g}"] if mitigation else ["(no augmented rows)", ""]
         time = f"{means[group]:.1f} s" if group in means else "unknown"
         numbers = (count.cells, count.done, count.failed, count.missing)
-        table.add_row(*place, *([kind] if typed else []), *map(str, numbers), time)
+        table.add_row(*place, *map(str, numbers), time)
     total = [sum(getattr(count, name) for count in counts.values()) for name in ("cells", "done", "failed", "missing")]
     table.add_section()
-    table.add_row("all", "", *([""] if typed else []), *map(str, total), "")
+    table.add_row("all", "", *map(str, total), "")
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import traceback
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ def measure_cell(config: SweepConfig, cell: Cell, name: str) -> dict[str, Any]:
         `dict`: The record.
     """
     try:
-        if cell_id(config, cell) != name:
+        if cell_id(replace(config), cell) != name:  # a copy, as the configuration remembers what files held
             raise ConfigError(
                 "The worker does not see the data files or package versions that the sweep was started with. Leave "
                 "the files alone while it runs; on a cluster, install the same versions on every node, and put the "
