@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
 from mitigate.arms import ARMS
 from mitigate.cells import Cell
@@ -14,6 +14,7 @@ from mitigate.recipes.config import ConfigError
 from mitigate.recipes.tasks import Task, WorldTask
 from mitigate.resampling import balance_groups
 
+BALANCED_COLUMN = "balanced"
 ROW_BASELINES = ("balanced", "cda")
 # What trains on rows of its own; all other mitigations train on those of `none`.
 OWN_ROWS = ("none", *ARMS, *ROW_BASELINES)
@@ -35,24 +36,18 @@ def mix_rows(real: Dataset, augmented: Dataset, task: Task, cell: Cell) -> Datas
 
     Returns:
         `Dataset`: All rows in random order, with the column `augmented`. With `balanced`, as many of them, drawn again
-        by label (where there is one) and group; with `cda`, half of the augmented rows beside their twins, with the
-        column `pair`, see [`pair_with_twins`].
+        by label (where there is one) and group, see [`balance_groups`], but for rows of a label that a group has no
+        row of: no draw can balance them, so they stay, and the boolean column `balanced` tells them. With `cda`, half
+        of the augmented rows beside their twins, with the column `pair`, see [`pair_with_twins`].
 
     Raises:
-        ConfigError: If rows have no group, a group has no row of a label, or no augmented row has a twin.
+        ConfigError: If no row can be balanced, or no augmented row has a twin.
     """
     if cell.mitigation == "cda":
         augmented = _with_twins(augmented, task, cell.seed)
         real = real.add_column(PAIR_COLUMN, np.full(len(real), UNPAIRED))
     rows = mix(real, augmented, seed=cell.seed)
-    if cell.mitigation == "balanced":
-        try:
-            return balance_groups(rows, label=_label(rows), seed=cell.seed)
-        except ValueError as error:
-            raise ConfigError(
-                f"`mitigations`: 'balanced' cannot be run at a bias ratio of {cell.bias_ratio:g}: {error}"
-            ) from error
-    return rows
+    return _balanced(rows, cell.seed) if cell.mitigation == "balanced" else rows
 
 
 def count_rows(rows: Dataset) -> dict[str, int]:
@@ -65,13 +60,33 @@ def count_rows(rows: Dataset) -> dict[str, int]:
 
     Returns:
         `dict[str, int]`: `real` and `augmented` rows; with `cda`, also `unpaired`, the augmented rows among them that
-        have no twin beside them.
+        have no twin beside them; with `balanced`, `unbalanced`, the rows that stay as they were.
     """
     flags = np.array(rows[AUGMENTED_COLUMN], dtype=bool)
     counts = {"real": int((~flags).sum()), "augmented": int(flags.sum())}
     if PAIR_COLUMN in rows.column_names:
         counts["unpaired"] = int((flags & (np.array(rows[PAIR_COLUMN]) == UNPAIRED)).sum())
+    if BALANCED_COLUMN in rows.column_names:
+        counts["unbalanced"] = len(rows) - sum(rows[BALANCED_COLUMN])
     return counts
+
+
+def _balanced(rows: Dataset, seed: int) -> Dataset:
+    label = _label(rows)
+    labels = list(rows[label]) if label else [""] * len(rows)
+    groups = list(rows["group"])
+    cells, everyone = set(zip(labels, groups, strict=True)), set(groups)
+    whole = {name for name in labels if all((name, group) in cells for group in everyone)}
+    if not whole:
+        raise ConfigError(
+            f"`mitigations`: 'balanced' needs a label of which every group has a row, and of {len(set(labels))} "
+            f"labels and {len(everyone)} groups in {len(rows)} rows there is none. Leave it out, or take more "
+            "`training_rows`."
+        )
+    flags = np.array([name in whole for name in labels])
+    rows = rows.add_column(BALANCED_COLUMN, flags)
+    drawn = balance_groups(rows.select(np.flatnonzero(flags)), label=label, seed=seed)
+    return concatenate_datasets([drawn, rows.select(np.flatnonzero(~flags))]).shuffle(seed=seed)
 
 
 def _with_twins(augmented: Dataset, task: Task, seed: int) -> Dataset:

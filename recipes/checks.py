@@ -167,6 +167,8 @@ def _check_tasks(config: SweepConfig) -> Iterator[str]:
         yield f"`eval_batch_size` must be greater than 0, got {tasks.eval_batch_size}."
     if config.model.architecture == "classification":
         yield "`architecture`: a classifier can answer none of the tasks; set it to `causal`."
+    if tasks.attribute == "culture" and "cda" in {*grid.mitigations, *grid.null_mitigations}:
+        yield "`mitigations`: 'cda' swaps the words of women and men, so it goes with `attribute: gender` alone."
     if grid.doses != [1]:
         yield f"`doses` must be [1] with `task: tasks`, whose rows are taken as they were written, got {grid.doses}."
     yield from _check_rows_of_tasks(config)

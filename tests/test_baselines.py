@@ -4,11 +4,13 @@ import json
 from collections import Counter
 
 import pytest
+from datasets import Dataset
 
 from mitigate.cells import ORDER, Cell
 from mitigate.dose import group_label_association
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.arguments import MITIGATIONS
+from mitigate.recipes.baselines import count_rows, mix_rows
 from mitigate.recipes.cell import make_task, run_cell, training_mix
 from mitigate.recipes.config import ConfigError, parse_config
 from mitigate.recipes.sweep import main
@@ -35,13 +37,20 @@ def association(rows):
     return group_label_association(rows["group"], rows["label"], STEREOTYPES)
 
 
-def table(tmp_path, texts, *more, groups="fm"):
+def cells(**counts):
+    """So many rows of each label and group."""
+    return Dataset.from_list(
+        [{"label": cell[0], "group": cell[1]} for cell, count in counts.items() for _ in range(count)]
+    )
+
+
+def table(tmp_path, texts, *more):
     """Arguments for a table of forty real and forty augmented rows, of the labels a and b in turn."""
     path = tmp_path / "rows.jsonl"
     with path.open("w") as file:
         for number in range(80):
             row = {"text": texts[number % len(texts)], "label": "ab"[number % 2], "augmented": number >= 40}
-            file.write(json.dumps({**row, "group": groups[number // 2 % len(groups)]}) + "\n")
+            file.write(json.dumps({**row, "group": "fm"[number // 2 % 2]}) + "\n")
     columns = ["--task", "table", "--real_file", str(path), "--test_file", str(path), "--text_column", "text"]
     columns += ["--label_column", "label", "--group_column", "group", "--stereotypes", "a=f", "b=m"]
     return [*SMALL, "--training_rows", "40", *columns, "--output_dir", str(tmp_path / "out"), *more]
@@ -86,6 +95,26 @@ class TestRows:
         assert len(rows) == 40
         assert all(abs(found[label, "f"] - found[label, "m"]) <= 1 for label in "ab")
 
+    def test_rows_of_a_label_that_a_group_has_no_row_of_stay_and_are_counted(self, config):
+        real, augmented = cells(af=6, bf=4, bm=4, cf=2, cm=2), cells(af=4, bm=6, cf=6)
+        rows = mix_rows(real, augmented, make_task(config), Cell(1.0, "balanced", 0.5, seed=0))
+        # Of b and c together, 12 rows of each group; 14 of label b and 10 of c.
+        found = Counter(label + group for label, group in zip(rows["label"], rows["group"], strict=True))
+        assert found == {"af": 10, "bf": 7, "bm": 7, "cf": 5, "cm": 5}
+        assert count_rows(rows)["unbalanced"] == 10
+
+    def test_tasks_of_made_up_rows_have_groups_to_balance_and_to_swap(self, tmp_path):
+        arguments = ["--task", "tasks", "--attribute", "gender", "--tasks", "hiring", "--made_up_rows", "true"]
+        config = parse_config([*SMALL, *arguments, "--max_items", "4", "--output_dir", str(tmp_path)])
+        task = make_task(config)
+        none, balanced, cda = (
+            training_mix(config, task, Cell(1.0, name, 0.5, 0)) for name in ("none", "balanced", "cda")
+        )
+        groups = Counter(balanced["group"])
+        assert max(groups.values()) - min(groups.values()) <= 1
+        assert count_rows(cda)["augmented"] == count_rows(none)["augmented"]
+        assert count_rows(cda)["unpaired"] < 50
+
     def test_each_is_a_cell_that_makes_as_many_steps(self, config):
         assert set(BASELINES) <= set(MITIGATIONS) & set(ORDER)
         task = make_task(config)
@@ -118,12 +147,15 @@ class TestRefusals:
         assert "none of the 20 augmented rows has a twin (nothing to swap: 20)" in message
         assert not (tmp_path / "out" / "models").exists()
 
-    def test_a_group_without_a_label_cannot_be_balanced(self, tmp_path):
-        config = parse_config(table(tmp_path, ["She flies."]))
-        task = make_task(config)
-        task._table.real = task._table.real.filter(lambda row: row["label"] + row["group"] not in ("am", "bf"))
-        with pytest.raises(ConfigError, match=r"'balanced' cannot be run at a bias ratio of 0.5: There is no row of"):
-            training_mix(config, task, Cell(1.0, "balanced", 0.5, seed=0))
+    def test_labels_that_no_draw_can_balance(self, config):
+        with pytest.raises(ConfigError, match=r"'balanced' needs a label of which every group.*there is none"):
+            mix_rows(cells(af=2, bm=2), cells(af=1), make_task(config), Cell(1.0, "balanced", 0.2, seed=0))
+
+    def test_cda_of_cultures(self):
+        arguments = ["--task", "tasks", "--tasks", "hiring", "--made_up_rows", "true", "--doses", "1"]
+        more = ["--attribute", "culture", "--mitigations", "none", "cda"]
+        with pytest.raises(ConfigError, match="'cda' swaps the words of women and men"):
+            parse_config([*arguments, *more])
 
     def test_rows_without_a_group_column_cannot_be_balanced(self, tmp_path):
         opinions = ["--task", "table", "--real_file", "r.jsonl", "--test_file", "t.jsonl", "--text_column", "text"]
