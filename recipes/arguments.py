@@ -58,6 +58,17 @@ class GridArguments:
 
 
 @dataclass
+class CellArguments:
+    """The cell of the sweep that is trained alone."""
+
+    mitigation: str = _option("none", "Its mitigation, one of `mitigations`.")
+    bias_ratio: float = _option(0.0, "Its bias ratio, one of `bias_ratios`.")
+    dose: float = _option(1.0, "Its bias dose, one of `doses`.")
+    bias_type: str = _option("all", "Its bias type, one of `bias_types`.")
+    seed: int = _option(0, "Its seed, one of `seeds`.")
+
+
+@dataclass
 class MitigationArguments:
     """How the mitigations are set."""
 

@@ -5,35 +5,28 @@ from __future__ import annotations
 import logging
 import random
 import time
-from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import datasets
 import numpy as np
 import torch
 import transformers
-import wandb
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from mitigate.arms import ARMS, Arm, arm_counts, equal_steps
-from mitigate.callbacks import MitigationCallback
-from mitigate.cells import CONTROL, Cell
+from mitigate.arms import ARMS, Arm, arm_counts
+from mitigate.cells import Cell
 from mitigate.lexicons import load_lexicon
-from mitigate.mask_config import MaskConfig
 from mitigate.provenance import AUGMENTED_COLUMN
-from mitigate.recipes.baselines import ROW_BASELINES, count_rows, mix_rows
+from mitigate.recipes.baselines import count_rows, mix_rows
 from mitigate.recipes.config import ConfigError, SweepConfig
+from mitigate.recipes.fitting import SHUFFLED_COLUMN, asking_of, fit_cell
 from mitigate.recipes.grid import cell_id, digest, versions
-from mitigate.recipes.measuring import Asking
-from mitigate.recipes.models import load_model, train_base
+from mitigate.recipes.models import train_base
 from mitigate.recipes.suite import TaskSuite
 from mitigate.recipes.tasks import TableTask, Task, WorldTask
-from mitigate.recipes.training import FitSettings, as_turns, fit_classifier, fit_language_model
-from mitigate.tag_steps import TokenPosition
-
-SHUFFLED_COLUMN = "shuffled"
+from mitigate.recipes.tracking import log_measured, tracked
+from mitigate.recipes.training import trained_model
 
 
 def make_task(config: SweepConfig) -> Task:
@@ -120,28 +113,38 @@ def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:
     started = time.perf_counter()
     source = base_source(config, task, cell.seed)
     rows = training_mix(config, task, cell)
-    with _tracked(config, cell):
-        set_seed(cell.seed)
-        labels = sorted(config.data.stereotype_of()) if config.model.architecture == "classification" else None
-        model, tokenizer = load_model(source, config.model, labels)
-        callbacks = _callbacks(config, task, cell)
-        model, steps = _fit(config, cell, model, tokenizer, rows, callbacks)
-        real_tags = [callback.real_tag for callback in callbacks if callback.real_tag]
+    with tracked(config, cell):
+        fitted = fit_cell(config, task, cell, source, rows)
         trained = time.perf_counter()
-        measured = task.measure(model, tokenizer, _asking(config, cell, "".join(real_tags)))
-        if wandb.run is not None:
-            wandb.run.summary.update(_flat(measured))
+        measured = task.measure(trained_model(fitted.trainer), fitted.tokenizer, asking_of(config, cell, fitted.tag))
+        log_measured(measured)
     ended = time.perf_counter()
+    times = {"train_s": round(trained - started, 3), "evaluate_s": round(ended - trained, 3)}
+    return make_record(config, cell, {**measured, "steps": fitted.steps, "rows": count_rows(rows), "times": times})
+
+
+def make_record(config: SweepConfig, cell: Cell, found: dict[str, Any]) -> dict[str, Any]:
+    """
+    Write the record of a cell.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+        cell (`Cell`):
+            The cell.
+        found (`dict`):
+            What was measured under `metrics` or `tasks`, and `steps`, `rows` and `times`.
+
+    Returns:
+        `dict`: The record, complete but for its status.
+    """
     return {
         "cell_id": cell_id(config, cell),
         "cell": cell._asdict(),
-        **measured,
-        "rows": count_rows(rows),
-        "steps": steps,
+        **found,
         "settings": config.settings,
         "versions": versions(),
-        "runtime_s": round(ended - started, 3),
-        "times": {"train_s": round(trained - started, 3), "evaluate_s": round(ended - trained, 3)},
+        "runtime_s": round(sum(found["times"].values()), 3),
     }
 
 
@@ -176,94 +179,6 @@ def training_mix(config: SweepConfig, task: Task, cell: Cell) -> Dataset:
     flags = list(rows[AUGMENTED_COLUMN])
     random.Random(cell.seed).shuffle(flags)
     return rows.add_column(SHUFFLED_COLUMN, flags)
-
-
-def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[MitigationCallback]:
-    settings = config.mitigation
-    kind = cell.mitigation.removesuffix(CONTROL)
-    column = SHUFFLED_COLUMN if cell.mitigation.endswith(CONTROL) else AUGMENTED_COLUMN
-    if kind in ("none", *ARMS, *ROW_BASELINES):
-        return []
-    if kind == "down-weight":
-        return [MitigationCallback(augmented_weight=settings.augmented_weight, column=column)]
-    if kind in ("mask", "mask-random"):
-        words = task.sensitive_words or settings.lexicon
-        return [MitigationCallback(mask=MaskConfig(words, random_words=kind == "mask-random"), column=column)]
-    if kind == "loss":
-        return [MitigationCallback(loss=settings.discrepancy, loss_weight=settings.loss_weight, column=column)]
-    return [
-        MitigationCallback(
-            token="paired" if kind == "token-paired" else True,
-            tag_position=cast(TokenPosition, settings.tag_position),
-            tag_dropout=settings.tag_dropout,
-            column=column,
-        )
-    ]
-
-
-def _fit(
-    config: SweepConfig,
-    cell: Cell,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    rows: Dataset,
-    callbacks: list[MitigationCallback],
-) -> tuple[PreTrainedModel, int]:
-    classify = config.model.architecture == "classification"
-    columns = ["prompt", "label" if classify else "completion", *(callback.column for callback in callbacks)]
-    rows_per_step = config.fit.batch_size * max(1, torch.cuda.device_count())
-    settings = FitSettings(
-        output_dir=Path(config.run.output_dir) / "trainer",
-        seed=cell.seed,
-        epochs=config.fit.epochs,
-        learning_rate=config.fit.learning_rate,
-        batch_size=config.fit.batch_size,
-        max_length=config.fit.max_length,
-        lora_rank=config.model.lora_rank if config.model.lora else None,
-        report_to=config.run.report_to,
-        max_steps=equal_steps(config.fit.training_rows, rows_per_step=rows_per_step, epochs=config.fit.epochs),
-    )
-    rows = rows.select_columns(columns)
-    if config.grid.task == "tasks" and tokenizer.chat_template is not None:
-        rows = rows.map(as_turns)  # as the tasks ask
-    fit = fit_classifier if classify else fit_language_model
-    return fit(model, tokenizer, rows, settings, callbacks=callbacks)
-
-
-def _asking(config: SweepConfig, cell: Cell, tag: str) -> Asking:
-    return Asking(
-        seed=cell.seed,
-        tag=tag,
-        tag_position=cast(TokenPosition, config.mitigation.tag_position),
-        classify=config.model.architecture == "classification",
-        max_length=config.fit.max_length,
-    )
-
-
-def _flat(measured: dict[str, Any]) -> dict[str, float]:
-    """Write what was measured under flat names, as trackers take them."""
-    if "metrics" in measured:
-        return dict(measured["metrics"])
-    named = ((f"{task}/{name}", value) for task, found in measured["tasks"].items() for name, value in found.items())
-    return {name: value for name, value in named if value is not None}
-
-
-def _tracked(config: SweepConfig, cell: Cell) -> Any:
-    if config.run.report_to == "none":
-        return nullcontext()
-    return wandb.init(
-        project=config.run.project,
-        dir=config.run.output_dir,
-        # A cell that was killed and is run again continues under one id once it is synchronised.
-        id=cell_id(config, cell),
-        name=str(cell),
-        group=f"{config.grid.task} ρ={cell.bias_ratio:g} β={cell.dose:g} {cell.mitigation}",
-        job_type="train",
-        tags=[config.grid.task, cell.mitigation],
-        config={**cell._asdict(), **config.settings},
-        settings=wandb.Settings(silent=True, console="off"),
-        reinit="finish_previous",
-    )
 
 
 def prepare_process() -> None:

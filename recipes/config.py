@@ -92,6 +92,11 @@ class SweepConfig:
         return {name: value for name, value in self.settings.items() if name in names}
 
     @property
+    def labels(self) -> list[str] | None:
+        """`list[str]` or `None`: Labels of a classifier; `None` for a language model."""
+        return sorted(self.data.stereotype_of()) if self.model.architecture == "classification" else None
+
+    @property
     def item_files(self) -> dict[str, Path]:
         """`dict[str, Path]`: Of each task that has a file of items, the file."""
         folder = self.tasks.items_dir

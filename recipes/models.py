@@ -6,10 +6,11 @@ import logging
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -25,6 +26,7 @@ from transformers import (
 
 from mitigate.recipes.arguments import ModelArguments
 from mitigate.recipes.training import FitSettings, fit_language_model
+from mitigate.vocabulary import fit_embeddings
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +114,34 @@ def load_model(
     model = AutoModelForSequenceClassification.from_pretrained(source, **options)
     model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer
+
+
+def load_trained(
+    source: str, folder: Path, arguments: ModelArguments, labels: list[str] | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """
+    Load what a trainer has saved.
+
+    Args:
+        source (`str`):
+            Folder or Hub id of the model that training started from.
+        folder (`Path`):
+            Where the trainer has saved the model, or its adapters.
+        arguments (`ModelArguments`):
+            Architecture, and whether there are adapters.
+        labels (`list[str]`, *optional*):
+            Labels of a classifier.
+
+    Returns:
+        `tuple[PreTrainedModel, PreTrainedTokenizerBase]`: Both, with adapters merged.
+    """
+    if not arguments.lora:
+        return load_model(str(folder), arguments, labels)
+    model, _ = load_model(source, arguments, labels)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    fit_embeddings(model, tokenizer)  # for the tokens that a mitigation added; the adapters hold their weights
+    merged = PeftModel.from_pretrained(model, folder).merge_and_unload()
+    return cast(PreTrainedModel, merged), tokenizer
 
 
 def _small_config(tokenizer: PreTrainedTokenizerBase, arguments: ModelArguments) -> LlamaConfig:

@@ -19,7 +19,6 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import wandb
 from filelock import FileLock, Timeout
 from rich.console import Console
 
@@ -35,6 +34,7 @@ from mitigate.recipes.grid import cells_of
 from mitigate.recipes.records import record_path, records_folder, write_record
 from mitigate.recipes.report import report_sweep
 from mitigate.recipes.tasks import Task
+from mitigate.recipes.tracking import choose_tracking
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -90,7 +90,7 @@ def _checked_rows(config: SweepConfig) -> Task:
 
 def _run(config: SweepConfig, cells: list[Cell]) -> None:
     """Run the cells, and write the record of each as it comes."""
-    _choose_tracking(config)
+    choose_tracking(config)
     bases = len(untrained_seeds(config, cells))
     if bases:
         print(f"Base models to train first: {bases}", flush=True)
@@ -140,13 +140,6 @@ def _refuse_several_processes() -> None:
             f"The sweep was launched in {processes} processes, each of which would run all cells. Launch it with "
             "`--num_processes 1`, and set `workers` to run several cells at a time."
         )
-
-
-def _choose_tracking(config: SweepConfig) -> None:
-    """Keep W&B from asking for an account: without one, runs are written to disk."""
-    if config.run.report_to == "wandb" and "WANDB_MODE" not in os.environ and not wandb.login(prompt=False):
-        os.environ["WANDB_MODE"] = "offline"
-    os.environ.setdefault("WANDB_SILENT", "true")
 
 
 def _alone_in(folder: Path) -> FileLock:

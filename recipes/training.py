@@ -21,6 +21,8 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
+from mitigate.recipes.launching import train_on_cpu
+
 
 @dataclass(frozen=True)
 class FitSettings:
@@ -79,6 +81,7 @@ class FitSettings:
             "per_device_train_batch_size": self.batch_size,
             "train_sampling_strategy": "group_by_length" if self.group_by_length else "random",
             "save_strategy": "no",
+            "use_cpu": train_on_cpu(),
             "logging_steps": 10,
             "disable_tqdm": True,
             "dataloader_pin_memory": torch.cuda.is_available(),
@@ -113,7 +116,7 @@ def fit_language_model(
     *,
     callbacks: Sequence[TrainerCallback] = (),
     completion_only_loss: bool = True,
-) -> tuple[PreTrainedModel, int]:
+) -> Trainer:
     """
     Train a causal language model with TRL's [`SFTTrainer`].
 
@@ -132,7 +135,7 @@ def fit_language_model(
             Whether the prompt is left out of the loss.
 
     Returns:
-        `tuple[PreTrainedModel, int]`: The trained model, with adapters merged, and the optimizer steps made.
+        `Trainer`: The trainer, after training; see [`trained_model`].
     """
     arguments = SFTConfig(
         **settings.trainer_arguments(), completion_only_loss=completion_only_loss, max_length=settings.max_length
@@ -155,7 +158,7 @@ def fit_classifier(
     settings: FitSettings,
     *,
     callbacks: Sequence[TrainerCallback] = (),
-) -> tuple[PreTrainedModel, int]:
+) -> Trainer:
     """
     Train a sequence classifier with transformers' [`Trainer`], on rows with `prompt` and `label`.
 
@@ -197,10 +200,24 @@ def as_turns(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _train(trainer: Trainer) -> tuple[PreTrainedModel, int]:
+def trained_model(trainer: Trainer) -> PreTrainedModel:
+    """
+    Give the model that was trained.
+
+    Args:
+        trainer (`Trainer`):
+            A trainer that has trained a model which no process holds a part of only.
+
+    Returns:
+        `PreTrainedModel`: The model, with adapters merged.
+    """
+    model = trainer.model
+    merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
+    return cast(PreTrainedModel, merged)
+
+
+def _train(trainer: Trainer) -> Trainer:
     # Many cells report to one terminal, so none of them prints its losses.
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    model = trainer.model
-    merged = model.merge_and_unload() if isinstance(model, PeftModel) else model
-    return cast(PreTrainedModel, merged), trainer.state.global_step
+    return trainer
