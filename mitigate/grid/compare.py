@@ -73,9 +73,7 @@ def compare_slopes(first: GridAnalysis, second: GridAnalysis) -> tuple[SlopeDiff
     found = []
     for task in first.tasks:
         other = next((other for other in second.tasks if other.name == task.name), None)
-        for arm in sorted(
-            task.overall.arms if task.overall else (), key=lambda arm: (-arm.dose, arm_rank(arm.mitigation))
-        ):
+        for arm in task.overall.arms if task.overall else ():
             twin = other.arm(arm.mitigation, arm.dose) if other else None
             if twin:
                 found.append(_difference(task.name, task.scale, arm, twin))
