@@ -33,6 +33,8 @@ MITIGATIONS = (
 # The levels of the three axes; every row has one of each axis, so that it is of three types.
 BIAS_TYPES = tuple(level for levels in AXES.values() for level in levels)
 
+TRACKERS = ("wandb", "tensorboard", "trackio", "none")
+
 
 def _option(default: Any, help: str) -> Any:
     if isinstance(default, list):
@@ -175,8 +177,10 @@ class RunArguments:
     dry_run: bool = _option(False, "List the cells, the time and the cost, and train nothing.")
     price_per_hour: float | None = _option(None, "Price of a machine for one hour, for the cost.")
     title: str = _option("Bias inheritance", "Title of the report.")
-    report_to: str = _option("wandb", "Tracker: `wandb` (offline unless you are logged in) or `none`.")
-    project: str = _option("mitigate", "W&B project.")
+    report_to: str = _option(
+        "wandb", "Tracker: `wandb` (offline unless you are logged in), `tensorboard`, `trackio` (local) or `none`."
+    )
+    project: str = _option("mitigate", "Project in W&B or Trackio.")
 
 
 @dataclass

@@ -117,7 +117,7 @@ def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:
         fitted = fit_cell(config, task, cell, source, rows)
         trained = time.perf_counter()
         measured = task.measure(trained_model(fitted.trainer), fitted.tokenizer, asking_of(config, cell, fitted.tag))
-        log_measured(measured)
+        log_measured(config, cell, measured)
     ended = time.perf_counter()
     times = {"train_s": round(trained - started, 3), "evaluate_s": round(ended - trained, 3)}
     return make_record(config, cell, {**measured, "steps": fitted.steps, "rows": count_rows(rows), "times": times})

@@ -14,7 +14,7 @@ from mitigate.cells import ALL_TYPES
 from mitigate.discrepancies import get_discrepancy
 from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts
-from mitigate.recipes.arguments import BIAS_TYPES, MITIGATIONS
+from mitigate.recipes.arguments import BIAS_TYPES, MITIGATIONS, TRACKERS
 from mitigate.tag_steps import check_tagging
 from mitigate.tasks import TASKS
 
@@ -64,13 +64,16 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
         "mitigations": (config.grid.mitigations, MITIGATIONS),
         "null_mitigations": (config.grid.null_mitigations, MITIGATIONS),
         "architecture": ([config.model.architecture], ("causal", "classification")),
-        "report_to": ([config.run.report_to], ("wandb", "none")),
+        "report_to": ([config.run.report_to], TRACKERS),
         "engine": ([config.run.engine], ("local", "ray")),
     }
     for field_name, (values, allowed) in choices.items():
         for value in values:
             if value not in allowed:
                 yield f"`{field_name}`: '{value}' is none of {', '.join(allowed)}.{nearest(value, allowed)}"
+    if config.run.report_to in ("tensorboard", "trackio") and find_spec(config.run.report_to) is None:
+        tracker = config.run.report_to
+        yield f"`report_to`: '{tracker}' is not installed. Run `pip install {tracker}`, or set `report_to: none`."
     used = {*config.grid.mitigations, *config.grid.null_mitigations}
     attempts: list[tuple[str, Callable[[], object]]] = []
     if used & {"loss", "loss-shuffled"}:

@@ -16,6 +16,7 @@ from mitigate.mask_config import MaskConfig
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.baselines import ROW_BASELINES
 from mitigate.recipes.config import SweepConfig
+from mitigate.recipes.grid import run_name
 from mitigate.recipes.launching import processes
 from mitigate.recipes.measuring import Asking
 from mitigate.recipes.models import load_model
@@ -141,6 +142,8 @@ def _settings(config: SweepConfig, cell: Cell) -> FitSettings:
         max_length=config.fit.max_length,
         lora_rank=config.model.lora_rank if config.model.lora else None,
         report_to=config.run.report_to,
+        project=config.run.project,
+        run_name=run_name(config, cell),
         max_steps=equal_steps(
             config.fit.training_rows, rows_per_step=config.fit.batch_size * devices, epochs=config.fit.epochs
         ),

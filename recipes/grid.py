@@ -58,6 +58,22 @@ def cell_id(config: SweepConfig, cell: Cell) -> str:
     return digest({"settings": config.settings, "cell": cell._asdict(), "versions": versions()})
 
 
+def run_name(config: SweepConfig, cell: Cell) -> str:
+    """
+    Name a cell for people, unlike those of other sweeps.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+        cell (`Cell`):
+            The cell.
+
+    Returns:
+        `str`: The cell in words, and its id.
+    """
+    return f"{cell} ({cell_id(config, cell)})"
+
+
 def versions() -> dict[str, str]:
     """
     Tell the versions of what a result depends on.

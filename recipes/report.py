@@ -2,6 +2,7 @@ r"""
 Make the report of a sweep from its folder alone, finished or not.
 
     mitigate report outputs/sweep
+    mitigate report outputs/sweep --wandb my-team/mitigate
     mitigate report --compare outputs/before outputs/after
     python recipes/report.py outputs/sweep
 
@@ -24,6 +25,7 @@ from mitigate.cells import Cell
 from mitigate.grid import analyse_grid, bias_types_of
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.description import Description, described_records, read_description
+from mitigate.recipes.publish import publish_report, publish_view, read_place
 from mitigate.report import render, write_figure, write_html, write_table
 from mitigate.report.compare import Side, compare_tables, render_comparison, write_comparison
 from mitigate.report.grid import grid_tables, render_grid, write_grid_html
@@ -46,11 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
+        if options.wandb:
+            read_place(options.wandb)  # what is wrong with it shows before any work
         if options.compare:
             first, second = map(Path, options.compare)
-            return compare(first, second, Path(options.output_dir))
+            return compare(first, second, Path(options.output_dir), options.wandb)
         folder = Path(options.folder)
-        return write_report(folder, read_description(folder))
+        return write_report(folder, read_description(folder), options.wandb)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
@@ -74,7 +78,7 @@ def report_sweep(folder: Path) -> int:
     return max(write_report(folder, description), 1 if failed else 0)
 
 
-def write_report(folder: Path, description: Description) -> int:
+def write_report(folder: Path, description: Description, place: str | None = None) -> int:
     """
     Print and write the report of a sweep.
 
@@ -83,9 +87,11 @@ def write_report(folder: Path, description: Description) -> int:
             Its folder.
         description (`Description`):
             Its description.
+        place (`str`, *optional*):
+            `ENTITY/PROJECT` in W&B, to which the report goes as well.
 
     Returns:
-        `int`: 0; 1 if too few cells are finished.
+        `int`: 0; 1 if too few cells are finished, or W&B did not take the report.
     """
     records = list(described_records(folder, description))
     console = _console()
@@ -98,10 +104,12 @@ def write_report(folder: Path, description: Description) -> int:
         print(f"There is no report: {error}", file=sys.stderr)
         return 1
     print(f"Report: {folder / 'report.html'}")
+    if place:
+        return publish_report(folder, description, analyse_grid(records, description.tasks), place)
     return 0
 
 
-def compare(first: Path, second: Path, output_dir: Path) -> int:
+def compare(first: Path, second: Path, output_dir: Path, place: str | None = None) -> int:
     """
     Print and write the comparison of two sweeps.
 
@@ -112,9 +120,11 @@ def compare(first: Path, second: Path, output_dir: Path) -> int:
             Folder of another, called B.
         output_dir (`Path`):
             Folder to write to.
+        place (`str`, *optional*):
+            `ENTITY/PROJECT` in W&B, to which a saved view of both goes.
 
     Returns:
-        `int`: 0; 1 if too few cells are finished, or the sweeps have nothing in common.
+        `int`: 0; 1 if too few cells are finished, the sweeps have nothing in common, or W&B did not take the view.
 
     Raises:
         ConfigError: If a folder is not that of a sweep.
@@ -131,6 +141,9 @@ def compare(first: Path, second: Path, output_dir: Path) -> int:
     _write_tables(output_dir, compare_tables(*sides))
     write_comparison(*sides, output_dir / "compare.html")
     print(f"Comparison: {output_dir / 'compare.html'}")
+    if place:
+        descriptions = [read_description(folder) for folder in (first, second)]
+        return publish_view(descriptions[0], descriptions[1], sides[0].grid, output_dir, place)
     return 0
 
 
@@ -211,6 +224,9 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("folder", nargs="?", help="Folder of a sweep, its `output_dir`.")
     what.add_argument("--compare", nargs=2, metavar=("A", "B"), help="Folders of two sweeps to set side by side.")
+    parser.add_argument(
+        "--wandb", metavar="ENTITY/PROJECT", help="Make a W&B Report of the runs there, and a saved view, as well."
+    )
     parser.add_argument(
         "--output_dir", default="outputs/compare", help="Folder of the comparison (default: outputs/compare)."
     )

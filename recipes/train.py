@@ -143,7 +143,7 @@ def _run_together(config: SweepConfig, task: Task, cell: Cell, rows: Dataset) ->
             measured = alone(_measure_saved, config, cell, source, folder, tag)
         finally:
             shutil.rmtree(folder)
-        log_measured(measured)
+        log_measured(config, cell, measured)
     times = {"train_s": round(trained - started, 3), "evaluate_s": round(time.perf_counter() - trained, 3)}
     return make_record(config, cell, {**measured, **found, "times": times})
 

@@ -46,6 +46,10 @@ class FitSettings:
             Rank of LoRA adapters; without it all weights are trained.
         report_to (`str`, *optional*, defaults to `"none"`):
             Tracker.
+        project (`str`, *optional*, defaults to `"mitigate"`):
+            Project in the tracker.
+        run_name (`str`, *optional*):
+            Name of the run in the tracker.
         max_steps (`int`, *optional*):
             Optimizer steps, whatever the number of rows.
         group_by_length (`bool`, *optional*, defaults to `False`):
@@ -61,6 +65,8 @@ class FitSettings:
     max_length: int | None = None
     lora_rank: int | None = None
     report_to: str = "none"
+    project: str = "mitigate"
+    run_name: str | None = None
     max_steps: int | None = None
     group_by_length: bool = False
 
@@ -75,6 +81,8 @@ class FitSettings:
             "output_dir": str(self.output_dir),
             "seed": self.seed,
             "report_to": self.report_to,
+            "project": self.project,
+            "run_name": self.run_name,
             "num_train_epochs": self.epochs,
             "max_steps": self.max_steps or -1,
             "learning_rate": self.learning_rate,

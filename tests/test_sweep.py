@@ -129,7 +129,8 @@ def test_wandb_has_one_run_for_every_cell(undisturbed):
         }
         record = records.pop(start["run_id"])
         cell, settings = record["cell"], record["settings"]
-        assert start["tags"] == ["world", "none"]
+        assert start["tags"][:2] == ["world", "none"]
+        assert re.fullmatch(rf"{undisturbed.name}-[0-9a-f]{{8}}", start["tags"][2])
         assert start["run_group"] == f"world ρ={cell['bias_ratio']:g} β={cell['dose']:g} none"
         config = start["config"]["update"]
         assert {name: config[name] for name in [*cell, *settings]} == {**cell, **settings}
