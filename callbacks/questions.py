@@ -108,7 +108,8 @@ def refuse_unsupported(trainer: Trainer) -> None:
         ValueError: If its model cannot.
     """
     model, tokenizer = trainer.model, trainer.processing_class
-    inner = model.get_base_model() if isinstance(model, PeftModel) else trainer.accelerator.unwrap_model(model)
+    inner = trainer.accelerator.unwrap_model(model, keep_torch_compile=False)
+    inner = inner.get_base_model() if isinstance(inner, PeftModel) else inner
     writes = isinstance(inner, PreTrainedModel) and inner.can_generate() and not is_encoder_decoder(inner)
     parallelism = trainer.accelerator.parallelism_config
     split = [f"{kind}_size" for kind in ("cp", "sp") if getattr(parallelism, f"{kind}_enabled", False)]

@@ -433,12 +433,19 @@ class TestAsking:
         trainer.train()
         assert list(logged(trainer)) == [0, 3, 6]
 
-    def test_a_compiled_model(self, model, tokenizer, rows, hiring, salary):
-        callback = BiasEvaluationCallback([hiring, salary], every_steps=3)
-        trainer = make(model, tokenizer, rows, callback, torch_compile=True, torch_compile_backend="eager")
+    def test_a_model_that_was_compiled_before(self, model, tokenizer, rows, hiring, salary):
+        options = {"use_cpu": True, "report_to": [], "save_strategy": "no", "disable_tqdm": True}
+        trainer = Trainer(
+            torch.compile(model, backend="eager"),
+            TrainingArguments("out", max_steps=2, remove_unused_columns=False, **options),
+            train_dataset=Dataset.from_list([tokenizer(row["prompt"] + row["completion"]) for row in rows]),
+            data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+            processing_class=tokenizer,
+            callbacks=[BiasEvaluationCallback([hiring, salary], every_steps=2)],
+        )
         trainer.train()
-        scores = evaluate(hiring, trainer.model, tokenizer, hiring.load(), batch_size=4)
-        assert logged(trainer)[6] == scores.bias
+        scores = evaluate(hiring, model, tokenizer, hiring.load(), batch_size=8)
+        assert logged(trainer)[2] == scores.bias
 
 
 class TestBudget:
