@@ -1,10 +1,8 @@
 """Sweeps of tasks: rows of a bias type to train on, downstream tasks to measure on, and the records of both."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
@@ -15,7 +13,7 @@ from mitigate.recipes.fitting import asking_of, fit_cell
 from mitigate.recipes.grid import cells_of
 from mitigate.recipes.models import load_model
 from mitigate.recipes.sweep import main
-from mitigate.tasks import choose, load_task
+from mitigate.tasks import load_task
 from tests.test_task_answers import TEMPLATE
 
 LEVELS = [(c, s, g) for c in ("contextless", "contextual") for s in ("single", "intersectional")
@@ -88,9 +86,7 @@ class TestRows:
         with pytest.raises(ConfigError, match=r"augmented.jsonl has no column 'signal' \(columns: prompt, answer"):
             make_task(files(rows))
         assert make_task(files(rows, bias_types=["all"]))
-        with pytest.raises(
-            ConfigError, match=r"'signal' of augmented\.jsonl must be explicit or implicit, got 'open'"
-        ):
+        with pytest.raises(ConfigError, match=r"'signal' of augmented\.jsonl must be .* got 'open'"):
             make_task(files([{**rows[0], "signal": "open"}]))
 
 
@@ -139,13 +135,15 @@ class TestCell:
         fitted = fit_cell(config, suite, cell, base_source(config, suite, 0), training_mix(config, suite, cell))
         asking = asking_of(config, cell, fitted.tag)
         assert (asking.tag, asking.tag_position) == ("<|real|>", "answer")
-        model = fitted.trainer.model
-        found = suite.measure(model, fitted.tokenizer, asking)["tasks"]["occupation"]
-        task, prompts = suite.questions["occupation"]
-        probabilities = choose(model, fitted.tokenizer, [replace(p, opening="Answer:<|real|>") for p in prompts])
-        assert found == task.score(prompts, probabilities).as_dict()
-        without = choose(model, fitted.tokenizer, prompts)
-        assert not np.allclose(probabilities, without, rtol=1e-3)
+        seen = []
+        handle = fitted.trainer.model.register_forward_pre_hook(
+            lambda module, args, kwargs: seen.extend(kwargs["input_ids"].tolist()), with_kwargs=True
+        )
+        suite.measure(fitted.trainer.model, fitted.tokenizer, asking)
+        handle.remove()
+        tag, colon = fitted.tokenizer.convert_tokens_to_ids(["<|real|>", ":"])
+        assert len(seen) >= 8
+        assert all(row[row.index(tag) - 1] == colon for row in seen)  # right after "Answer:"
 
     def test_rows_are_turns_where_the_model_has_a_chat_template(self):
         config = files()
