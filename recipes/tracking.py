@@ -46,7 +46,7 @@ def sweep_tag(config: Mapping[str, Any]) -> str:
     """
     execution = RunArguments.__dataclass_fields__
     settings = {name: value for name, value in config.items() if name not in execution}
-    return f"{Path(config['output_dir']).resolve().name[:50]}-{digest(settings)[:8]}"
+    return f"{Path(config['output_dir']).name[:50]}-{digest(settings)[:8]}"
 
 
 def tracked(config: SweepConfig, cell: Cell, *, really: bool = True) -> AbstractContextManager[Any]:
