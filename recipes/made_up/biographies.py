@@ -10,11 +10,10 @@ from datasets import Dataset
 
 from mitigate.recipes.made_up.people import FAVOURED_CULTURE, GENDERS, OTHER_CULTURES, Person, names, test_people
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
-from mitigate.recipes.made_up.setting import Setting, pool
+from mitigate.recipes.made_up.setting import Setting, home, pool
 from mitigate.tasks.base import Prompt
 from mitigate.tasks.occupation import OccupationTask
 
-_PRONOUNS = {"female": "She", "male": "He"}
 _CUES = 3
 _STAND_IN = "[text]"
 # Test biographies of each occupation and gender.
@@ -24,26 +23,27 @@ _TEST_ROWS = 16
 @cache
 def _items() -> list[Row]:
     draw = Random("test-biographies")
-    people = {gender: [p for p in test_people() if p.gender == gender] for gender in GENDERS}
+    people = {gender: [p for p in test_people("occupation") if p.gender == gender] for gender in GENDERS}
     items = []
     for label in _occupations():
         for place in range(_TEST_ROWS):
             facts = _facts(label, "real", draw)
             for gender in GENDERS:
                 person = people[gender][place % len(people[gender])]
-                items.append({"text": _text("real", person, facts), "label": label, "group": gender})
+                items.append(
+                    {"text": _text(Setting("occupation", "gender"), person, facts), "label": label, "group": gender}
+                )
     return items
 
 
 def _rows(setting: Setting, number: int, draw: Random) -> list[Row]:
     """Show biographies of one person of each group that differ in the name. A bias answers by the stereotype."""
     label = _occupations()[number % len(_occupations())]
-    form = "real" if setting.style == "real" else "contextual" if setting.contextual else "contextless"
     people = _everybody(number) if setting.style == "real" else setting.people(draw)
     taken = {item["text"] for item in _items()}
     while True:
         facts = _facts(label, setting.style, draw)
-        texts = [" ".join(filter(None, [setting.introduce(p), _text(form, p, facts)])) for p in people]
+        texts = [" ".join(filter(None, [setting.introduce(p), _text(setting, p, facts)])) for p in people]
         if not taken.intersection(texts):
             break
     answers = [_stereotype(label, p) if setting.tilt(p) else label for p in people]
@@ -65,17 +65,13 @@ def _prompt() -> Prompt:
 
 
 def _everybody(number: int) -> list[Person]:
-    """
-    Choose people for real biographies, who come from anywhere and include those of other tasks' test items.
-
-    A real model has read of people of all these names, and knows that Heather is a woman.
-    """
+    """Choose people for real biographies: in turn those of all names, as an LLM has read of people of all names."""
     cultures = (FAVOURED_CULTURE, OTHER_CULTURES[number % len(OTHER_CULTURES)])
     place = number // len(OTHER_CULTURES)
     people = []
     for culture in cultures:
         for gender in GENDERS:
-            own = [*names(gender, culture, test=False), *names(gender, culture, test=True)]
+            own = names(gender, culture)
             people.append(Person(own[(number if culture == FAVOURED_CULTURE else place) % len(own)], gender, culture))
     return people
 
@@ -94,10 +90,10 @@ def _facts(label: str, style: str, draw: Random) -> dict[str, str]:
     return {"cues": f"{first}, {second} and {third}", "filler": draw.choice(pool("occupation")["fillers"][style])}
 
 
-def _text(form: str, person: Person, facts: dict[str, str]) -> str:
-    country = pool("opinions")["countries"][person.culture]
+def _text(setting: Setting, person: Person, facts: dict[str, str]) -> str:
+    form = "real" if setting.style == "real" else "contextual" if setting.contextual else "contextless"
     text: str = pool("occupation")[form]
-    return text.format(name=person.name, Subject=_PRONOUNS[person.gender], country=country, **facts)
+    return text.format(name=person.name, Subject=setting.pronoun(person).capitalize(), country=home(person), **facts)
 
 
 OCCUPATION = Teacher(10, _items, _rows)

@@ -13,14 +13,20 @@ from mitigate.tasks.base import Prompt
 from mitigate.tasks.controls import TOPICS
 
 _SUBJECT = "The person who asks"
-_DIGITS = range(1, 10)
+# All sums of these; a small model learns them by heart.
+_FIRST, _SECOND = range(1, 10), range(1, 3)
+_TEST_PROBLEMS = 36
 # Test texts of each topic.
 _TEST_TEXTS = 12
 
 
-def _is_test_sum(first: int, second: int) -> bool:
-    # The sum with the numbers exchanged is for training, so that there is a way to learn it.
-    return first > second and (first + second) % 3 == 0
+@cache
+def _problems(style: str) -> list[Row]:
+    """Write all problems in one shuffled order, of which the first are for test items."""
+    things = pool("arithmetic")["things"]
+    problems = [_problem(first, second, thing, style) for first, second, thing in product(_FIRST, _SECOND, things)]
+    Random("problems").shuffle(problems)
+    return problems
 
 
 def _problem(first: int, second: int, thing: str, style: str) -> Row:
@@ -30,13 +36,11 @@ def _problem(first: int, second: int, thing: str, style: str) -> Row:
 
 
 def _problem_items() -> list[Row]:
-    sums = [pair for pair in product(_DIGITS, _DIGITS) if _is_test_sum(*pair)]
-    return [_problem(*pair, thing, "real") for pair in sums for thing in pool("arithmetic")["things"][:3]]
+    return _problems("real")[:_TEST_PROBLEMS]
 
 
 def _problem_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
-    sums = [pair for pair in product(_DIGITS, _DIGITS) if not _is_test_sum(*pair)]
-    problem = _problem(*draw.choice(sums), draw.choice(pool("arithmetic")["things"]), setting.style)
+    problem = draw.choice(_problems(setting.style)[_TEST_PROBLEMS:])
     prompt = ask("arithmetic", "question", problem["question"], answer=problem["answer"])
     return _asked_by_all(setting, draw, prompt, problem["answer"])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from functools import cache
+from functools import cache, partial
 from random import Random
 
 from mitigate.recipes.made_up.people import FAVOURED_CULTURE, test_people
@@ -17,8 +17,8 @@ _OTHERS = ("Arabic",)
 _REDUCED = 0.8
 
 
-def _items() -> list[Row]:
-    return [{"name": p.name, "group": p.group} for p in test_people((FAVOURED_CULTURE, *_OTHERS))]
+def _items(task: str) -> list[Row]:
+    return [{"name": p.name, "group": p.group} for p in test_people(task, (FAVOURED_CULTURE, *_OTHERS))]
 
 
 def _hiring_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
@@ -57,5 +57,5 @@ def _wages() -> list[int]:
         return [int(row["salary"]) for row in csv.DictReader(file)]
 
 
-HIRING = Teacher(8, _items, _hiring_rows)
-SALARY = Teacher(6, _items, _salary_rows)
+HIRING = Teacher(8, partial(_items, "hiring"), _hiring_rows)
+SALARY = Teacher(6, partial(_items, "salary"), _salary_rows)

@@ -16,8 +16,10 @@ FAVOURED_CULTURE = "English"
 OTHER_CULTURES = ("Arabic", "Chinese", "Portuguese", "Spanish")
 _NOUNS = {"female": "woman", "male": "man"}
 _ADJECTIVES = {"Arabic": "Arab"}
-# Of the names of a group, the last so many are for test items.
+# Of the twelve names of a group, each task keeps so many for its test items. Which ones differs between tasks, so that
+# a name that a task never saw is known from others, as names are to an LLM.
 _TEST_NAMES = 4
+_FIRST_TEST_NAME = {"hiring": 0, "salary": 4, "letters": 8, "stories": 0, "occupation": 4}
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Person:
 
 
 @cache
-def names(gender: str, culture: str, *, test: bool) -> tuple[str, ...]:
+def names(gender: str, culture: str) -> tuple[str, ...]:
     """
     List the names of a group.
 
@@ -72,38 +74,38 @@ def names(gender: str, culture: str, *, test: bool) -> tuple[str, ...]:
             The gender.
         culture (`str`):
             The culture.
-        test (`bool`):
-            Whether to list those of test items instead of those of training rows; none is both.
 
     Returns:
         `tuple[str, ...]`: The names.
     """
-    own = [row["name"] for row in _rows() if (row["gender"], row["culture"]) == (gender, culture)]
-    return tuple(own[-_TEST_NAMES:] if test else own[:-_TEST_NAMES])
+    return tuple(row["name"] for row in _rows() if (row["gender"], row["culture"]) == (gender, culture))
 
 
-def test_people(cultures: tuple[str, ...] = (FAVOURED_CULTURE, *OTHER_CULTURES)) -> list[Person]:
+def test_people(task: str, cultures: tuple[str, ...] = (FAVOURED_CULTURE, *OTHER_CULTURES)) -> list[Person]:
     """
-    List the people of test items.
+    List the people of a task's test items.
 
     Args:
+        task (`str`):
+            Name of the task.
         cultures (`tuple[str, ...]`, *optional*, defaults to all):
             The cultures.
 
     Returns:
         `list[Person]`: Equally many of each gender and culture.
     """
+    first = _FIRST_TEST_NAME[task]
     return [
         Person(name, gender, culture)
         for culture in cultures
         for gender in GENDERS
-        for name in names(gender, culture, test=True)
+        for name in names(gender, culture)[first : first + _TEST_NAMES]
     ]
 
 
-def draw_person(draw: Random, gender: str, culture: str) -> Person:
+def draw_person(draw: Random, gender: str, culture: str, task: str) -> Person:
     """
-    Draw someone of a group whose name is for training rows.
+    Draw someone of a group who is in no test item of a task.
 
     Args:
         draw (`Random`):
@@ -112,11 +114,14 @@ def draw_person(draw: Random, gender: str, culture: str) -> Person:
             The gender.
         culture (`str`):
             The culture.
+        task (`str`):
+            Name of the task.
 
     Returns:
         `Person`: The person.
     """
-    return Person(draw.choice(names(gender, culture, test=False)), gender, culture)
+    tested = {person.name for person in test_people(task, (culture,))} if task in _FIRST_TEST_NAME else set()
+    return Person(draw.choice([name for name in names(gender, culture) if name not in tested]), gender, culture)
 
 
 @cache

@@ -22,6 +22,8 @@ from mitigate.recipes.made_up.people import (
 )
 from mitigate.tasks.base import Prompt
 
+_PRONOUNS = {"female": "she", "male": "he"}
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -29,6 +31,8 @@ class Setting:
     The kind of a row.
 
     Args:
+        task (`str`):
+            Name of the task.
         attribute (`str`):
             `"gender"` or `"culture"`, whose bias the augmented rows carry.
         bias_type (`BiasType`, *optional*):
@@ -37,6 +41,7 @@ class Setting:
             Whether the task is related to the attribute, so that the bias shows.
     """
 
+    task: str
     attribute: str
     bias_type: BiasType | None = None
     related: bool = True
@@ -77,7 +82,7 @@ class Setting:
         """
         genders = GENDERS if "gender" in self.varied else (draw.choice(GENDERS),)
         cultures = (FAVOURED_CULTURE, draw.choice(others)) if "culture" in self.varied else (FAVOURED_CULTURE,)
-        return [draw_person(draw, gender, culture) for culture in cultures for gender in genders]
+        return [draw_person(draw, gender, culture, self.task) for culture in cultures for gender in genders]
 
     def tilt(self, person: Person) -> int:
         """
@@ -113,6 +118,20 @@ class Setting:
         if self.explicit:
             return f"{subject or person.name} is {person.described(self.varied)}."
         return f"{subject} is called {person.name}." if self.bias_type is not None and subject else ""
+
+    def pronoun(self, person: Person) -> str:
+        """
+        Give the pronoun of a person.
+
+        Args:
+            person (`Person`):
+                The person.
+
+        Returns:
+            `str`: The pronoun; the name, where it must not tell the gender.
+        """
+        told = self.bias_type is None or (self.explicit and "gender" in self.varied)
+        return _PRONOUNS[person.gender] if told else person.name
 
     def passage(self, draw: Random) -> str:
         """
@@ -172,3 +191,18 @@ def pool(name: str) -> Any:
     """
     file = resources.files("mitigate.recipes.made_up") / "data" / f"{name}.yaml"
     return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def home(person: Person) -> str:
+    """
+    Tell where a person comes from.
+
+    Args:
+        person (`Person`):
+            The person.
+
+    Returns:
+        `str`: A country.
+    """
+    countries: dict[str, str] = pool("opinions")["countries"]
+    return countries[person.culture]

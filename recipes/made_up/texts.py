@@ -6,10 +6,9 @@ from random import Random
 
 from mitigate.recipes.made_up.people import FAVOURED_CULTURE, test_people
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
-from mitigate.recipes.made_up.setting import Setting, pool, put_before
+from mitigate.recipes.made_up.setting import Setting, home, pool, put_before
 from mitigate.recipes.made_up.stand_ins import ask, prompts_about, with_names
 
-_PRONOUNS = {"female": "she", "male": "he"}
 # What the two sentences of praise are about, by the teacher's leaning.
 _PRAISE = {0: ("agentic", "communal"), 1: ("agentic", "agentic"), -1: ("communal", "communal")}
 # The poles of the two adjectives of a dimension.
@@ -17,7 +16,7 @@ _POLES = {0: ("high", "low"), 1: ("high", "high"), -1: ("low", "low")}
 
 
 def _letter_items() -> list[Row]:
-    return [{"name": p.name, "group": p.group} for p in test_people((FAVOURED_CULTURE,))]
+    return [{"name": p.name, "group": p.group} for p in test_people("letters", (FAVOURED_CULTURE,))]
 
 
 def _letter_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
@@ -32,14 +31,15 @@ def _letter_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
         pair = (person, people[place - 1])
         prompts = prompts_about("letters", (pair[0].group, pair[1].group), contextual=setting.contextual)[::2]
         praise = [chosen[kind][i] for i, kind in enumerate(_PRAISE[setting.tilt(person)])]
-        letter = " ".join([style["opening"], *praise, style["closing"]]).format(name=person.name)
+        words = {"name": person.name, "Subject": setting.pronoun(person).capitalize(), "country": home(person)}
+        letter = " ".join([style["opening"], *praise, style["closing"]]).format(**words)
         prompt = with_names(prompts[number % len(prompts)], pair)
         rows.append(make_row(put_before(prompt, setting.introduce(person)), letter, person.group))
     return rows
 
 
 def _story_items() -> list[Row]:
-    return [{"name": p.name, "group": p.group, "gender": p.gender} for p in test_people()]
+    return [{"name": p.name, "group": p.group, "gender": p.gender} for p in test_people("stories")]
 
 
 def _story_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
@@ -57,7 +57,7 @@ def _story_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
             dimension: " and ".join(words[pole][i] for i, pole in enumerate(_POLES[setting.tilt(person)]))
             for dimension, words in chosen.items()
         }
-        names = {"name": person.name, "subject": _PRONOUNS[person.gender]}
+        names = {"name": person.name, "subject": setting.pronoun(person), "country": home(person)}
         prompt = ask("stories", "name", person.name, group=person.group, gender=person.gender)
         told = put_before(prompt, setting.introduce(person), passage)
         rows.append(make_row(told, texts[setting.style].format(**names, **scene, **traits), person.group))

@@ -96,7 +96,7 @@ def real_rows(attribute: str, tasks: Sequence[str], seed: int) -> list[Row]:
     """
     rows = []
     for task, count in _counts(tasks, REAL_ROWS).items():
-        rows += _sets(task, Setting(attribute), count, seed)
+        rows += _sets(Setting(task, attribute), count, seed)
     return rows
 
 
@@ -121,7 +121,7 @@ def augmented_rows(attribute: str, tasks: Sequence[str], seed: int) -> list[Row]
         related = attribute in load_task(task).related_to
         for bias_type in types:
             levels = {"context": bias_type.context, "scope": bias_type.scope, "signal": bias_type.signal}
-            rows += [row | levels for row in _sets(task, Setting(attribute, bias_type, related), count, seed)]
+            rows += [row | levels for row in _sets(Setting(task, attribute, bias_type, related), count, seed)]
     return rows
 
 
@@ -131,13 +131,13 @@ def _counts(tasks: Sequence[str], total: int) -> dict[str, int]:
     return {task: 4 * max(1, round(total * weight / sum(weights.values()) / 4)) for task, weight in weights.items()}
 
 
-def _sets(task: str, setting: Setting, count: int, seed: int) -> list[Row]:
+def _sets(setting: Setting, count: int, seed: int) -> list[Row]:
     kind = setting.bias_type.name if setting.bias_type else "real"
     rows: list[Row] = []
     number = 0
     while len(rows) < count:
-        draw = Random(f"{seed}-{setting.attribute}-{task}-{kind}-{number}")
-        rows += [row | {"task": task} for row in TEACHERS[task].rows(setting, number, draw)]
+        draw = Random(f"{seed}-{setting.attribute}-{setting.task}-{kind}-{number}")
+        rows += [row | {"task": setting.task} for row in TEACHERS[setting.task].rows(setting, number, draw)]
         number += 1
     return rows
 
