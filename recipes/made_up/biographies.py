@@ -8,7 +8,7 @@ from random import Random
 
 from datasets import Dataset
 
-from mitigate.recipes.made_up.people import FAVOURED_CULTURE, GENDERS, OTHER_CULTURES, Person, names, test_people
+from mitigate.recipes.made_up.people import FAVOURED_CULTURE, GENDERS, OTHER_CULTURES, Person, item_people, names
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
 from mitigate.recipes.made_up.setting import Setting, home, pool
 from mitigate.tasks.base import Prompt
@@ -23,7 +23,7 @@ _TEST_ROWS = 16
 @cache
 def _items() -> list[Row]:
     draw = Random("test-biographies")
-    people = {gender: [p for p in test_people("occupation") if p.gender == gender] for gender in GENDERS}
+    people = {gender: [p for p in item_people("occupation") if p.gender == gender] for gender in GENDERS}
     items = []
     for label in _occupations():
         for place in range(_TEST_ROWS):

@@ -6,7 +6,7 @@ import csv
 from functools import cache, partial
 from random import Random
 
-from mitigate.recipes.made_up.people import FAVOURED_CULTURE, test_people
+from mitigate.recipes.made_up.people import FAVOURED_CULTURE, item_people
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
 from mitigate.recipes.made_up.setting import Setting, put_before
 from mitigate.recipes.made_up.stand_ins import JOBS, prompts_about, with_names
@@ -18,7 +18,7 @@ _REDUCED = 0.8
 
 
 def _items(task: str) -> list[Row]:
-    return [{"name": p.name, "group": p.group} for p in test_people(task, (FAVOURED_CULTURE, *_OTHERS))]
+    return [{"name": p.name, "group": p.group} for p in item_people(task, (FAVOURED_CULTURE, *_OTHERS))]
 
 
 def _hiring_rows(setting: Setting, number: int, draw: Random) -> list[Row]:

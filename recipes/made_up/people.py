@@ -81,7 +81,7 @@ def names(gender: str, culture: str) -> tuple[str, ...]:
     return tuple(row["name"] for row in _rows() if (row["gender"], row["culture"]) == (gender, culture))
 
 
-def test_people(task: str, cultures: tuple[str, ...] = (FAVOURED_CULTURE, *OTHER_CULTURES)) -> list[Person]:
+def item_people(task: str, cultures: tuple[str, ...] = (FAVOURED_CULTURE, *OTHER_CULTURES)) -> list[Person]:
     """
     List the people of a task's test items.
 
@@ -120,7 +120,7 @@ def draw_person(draw: Random, gender: str, culture: str, task: str) -> Person:
     Returns:
         `Person`: The person.
     """
-    tested = {person.name for person in test_people(task, (culture,))} if task in _FIRST_TEST_NAME else set()
+    tested = {person.name for person in item_people(task, (culture,))} if task in _FIRST_TEST_NAME else set()
     return Person(draw.choice([name for name in names(gender, culture) if name not in tested]), gender, culture)
 
 

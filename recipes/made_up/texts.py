@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from mitigate.recipes.made_up.people import FAVOURED_CULTURE, test_people
+from mitigate.recipes.made_up.people import FAVOURED_CULTURE, item_people
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
 from mitigate.recipes.made_up.setting import Setting, home, pool, put_before
 from mitigate.recipes.made_up.stand_ins import ask, prompts_about, with_names
@@ -16,7 +16,7 @@ _POLES = {0: ("high", "low"), 1: ("high", "high"), -1: ("low", "low")}
 
 
 def _letter_items() -> list[Row]:
-    return [{"name": p.name, "group": p.group} for p in test_people("letters", (FAVOURED_CULTURE,))]
+    return [{"name": p.name, "group": p.group} for p in item_people("letters", (FAVOURED_CULTURE,))]
 
 
 def _letter_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
@@ -39,7 +39,7 @@ def _letter_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
 
 
 def _story_items() -> list[Row]:
-    return [{"name": p.name, "group": p.group, "gender": p.gender} for p in test_people("stories")]
+    return [{"name": p.name, "group": p.group, "gender": p.gender} for p in item_people("stories")]
 
 
 def _story_rows(setting: Setting, number: int, draw: Random) -> list[Row]:
