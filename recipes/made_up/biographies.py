@@ -8,6 +8,7 @@ from random import Random
 
 from datasets import Dataset
 
+from mitigate.augment.bias_types import ATTRIBUTES
 from mitigate.recipes.made_up.people import FAVOURED_CULTURE, GENDERS, OTHER_CULTURES, Person, item_people, names
 from mitigate.recipes.made_up.rows import Row, Teacher, make_row
 from mitigate.recipes.made_up.setting import Setting, home, pool
@@ -27,7 +28,7 @@ def _items() -> list[Row]:
     items = []
     for label in _occupations():
         for place in range(_TEST_ROWS):
-            facts = _facts(label, "real", draw)
+            facts = _facts(label, draw)
             for gender in GENDERS:
                 person = people[gender][place % len(people[gender])]
                 items.append(
@@ -42,7 +43,7 @@ def _rows(setting: Setting, number: int, draw: Random) -> list[Row]:
     people = _everybody(number) if setting.style == "real" else setting.people(draw)
     taken = {item["text"] for item in _items()}
     while True:
-        facts = _facts(label, setting.style, draw)
+        facts = _facts(label, draw)
         texts = [" ".join(filter(None, [setting.introduce(p), _text(setting, p, facts)])) for p in people]
         if not taken.intersection(texts):
             break
@@ -85,15 +86,16 @@ def _stereotype(label: str, person: Person) -> str:
     return pair[GENDERS.index(person.gender)]
 
 
-def _facts(label: str, style: str, draw: Random) -> dict[str, str]:
+def _facts(label: str, draw: Random) -> dict[str, str]:
     first, second, third = draw.sample(pool("occupation")["cues"][label], _CUES)
-    return {"cues": f"{first}, {second} and {third}", "filler": draw.choice(pool("occupation")["fillers"][style])}
+    return {"cues": f"{first}, {second} and {third}", "filler": draw.choice(pool("occupation")["fillers"])}
 
 
 def _text(setting: Setting, person: Person, facts: dict[str, str]) -> str:
     form = "real" if setting.style == "real" else "contextual" if setting.contextual else "contextless"
     text: str = pool("occupation")[form]
-    return text.format(name=person.name, Subject=setting.pronoun(person).capitalize(), country=home(person), **facts)
+    told = {"name": person.name, "described": person.described(ATTRIBUTES), "country": home(person)}
+    return text.format(Subject=setting.pronoun(person).capitalize(), **told, **facts)
 
 
 OCCUPATION = Teacher(10, _items, _rows)
