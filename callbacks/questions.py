@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from accelerate.utils import broadcast_object_list
 from peft import PeftModel
@@ -78,16 +78,18 @@ def ask(trainer: Trainer, questions: Sequence[Question]) -> dict[str, float]:
     """
     started = time.perf_counter()
     model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
-    if trainer.optimizer is not None and callable(getattr(trainer.optimizer, "eval", None)):
-        # As the trainer does before it evaluates: some optimizers keep other weights than those to evaluate.
-        trainer.optimizer.eval()
+    # As the trainer does before it evaluates: some optimizers keep other weights than those to evaluate.
+    evaluate_optimizer = getattr(trainer.optimizer, "eval", None)
+    if callable(evaluate_optimizer):
+        evaluate_optimizer()
     tag, position = _real_tag(trainer)
+    tokenizer = cast(PreTrainedTokenizerBase, trainer.processing_class)  # `refuse_unsupported` has looked at it
     values: dict[str, float] = {}
     with preserved_random_state(model.device):
         for task, prompts in questions:
             marked = [replace(prompt, tag=tag, tag_position=position) for prompt in prompts]
             batch_size = trainer.args.per_device_eval_batch_size
-            scores = evaluate_prompts(task, model, trainer.processing_class, marked, batch_size=batch_size)
+            scores = evaluate_prompts(task, model, tokenizer, marked, batch_size=batch_size)
             own = {"bias": scores.bias, "utility": scores.utility, "unparsed": _unparsed(scores)}
             values |= {f"{metric}/{task.name}": own[metric] for metric in METRICS}
     values["bias/runtime_s"] = round(time.perf_counter() - started, 4)
