@@ -6,17 +6,23 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mitigate.recipes.arguments import MITIGATIONS
+from mitigate.recipes.arguments import BIAS_TYPES, MITIGATIONS
 from mitigate.recipes.config import ConfigError, parse_config
 from mitigate.recipes.grid import cell_id, cells_of
 from mitigate.recipes.sweep import main
+from mitigate.tasks import TASKS as DOWNSTREAM
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 # recipes/accelerate/ holds configurations of accelerate, not of a sweep; tests/test_augment.py reads the other one.
-FILES = sorted(path for path in RECIPES.glob("*.yaml") if path.name != "augment.yaml")
+FILES = sorted(path for path in RECIPES.glob("*.yaml") if path.name != "augment.yaml" and "-tiny" not in path.name)
+TINY = [path for path in FILES if path.with_name(f"{path.stem}-tiny.yaml").is_file()]
 TABLE = {
     "task": "table", "real_file": "real.csv", "test_file": "test.csv", "text_column": "text", "label_column": "label",
     "group_column": "group", "stereotypes": ["nurse=f", "pilot=m"],
+}  # fmt: skip
+TASKS = {
+    "task": "tasks", "tasks": ["hiring", "topics"], "attribute": "gender", "real_file": "real.csv",
+    "augmented_file": "augmented.csv", "prompt_column": "prompt", "completion_column": "answer",
 }  # fmt: skip
 
 
@@ -42,6 +48,34 @@ def test_every_recipe_can_be_read(path):
     assert len(set(cells_of(config))) == len(cells_of(config))
 
 
+@pytest.mark.parametrize("path", TINY, ids=[path.stem for path in TINY])
+def test_a_tiny_run_goes_the_whole_way_offline(path):
+    config = parse_config(["--config", str(path), "--tiny"])
+    whole = parse_config(["--config", str(path), "--real_file", "r.csv", "--augmented_file", "a.csv"])
+    assert config.model.model is None and config.tasks.made_up_rows and config.run.report_to == "none"
+    assert config.tasks.tasks == whole.tasks.tasks == list(DOWNSTREAM)
+    for name in ("bias_types", "mitigations"):
+        assert set(getattr(config.grid, name)) == set(getattr(whole.grid, name))
+    assert set(config.grid.bias_types) == set(BIAS_TYPES) and len(config.grid.seeds) >= 2
+    assert config.run.output_dir != whole.run.output_dir
+
+
+def test_the_tiny_file_goes_over_the_file_and_the_command_line_over_both():
+    Path("a.yaml").write_text("epochs: 3\nbatch_size: 8\nseeds: [0, 1]\nmodel: large\n")
+    Path("a-tiny.yaml").write_text("epochs: 2\nseeds: [5]\nmodel: null\nbatch_size: 4\n")
+    config = parse_config(["--tiny", "--config", "a.yaml", "--batch_size", "2"])
+    assert (config.fit.epochs, config.fit.batch_size, config.grid.seeds, config.model.model) == (2, 2, [5], None)
+    assert parse_config(["--config", "a.yaml"]).model.model == "large"
+
+
+def test_a_recipe_without_a_tiny_run_says_so():
+    Path("a.yaml").write_text("epochs: 3\n")
+    with pytest.raises(ConfigError, match=r"`--tiny`: a\.yaml has no tiny run, for which a-tiny\.yaml would have"):
+        parse_config(["--config", "a.yaml", "--tiny"])
+    with pytest.raises(ConfigError, match="`--tiny` reads a file beside that of `--config`"):
+        parse_config(["--tiny"])
+
+
 def test_the_command_line_overrides_the_file():
     Path("config.yaml").write_text("epochs: 3\nseeds: [0, 1]\n")
     config = parse_config(["--config", "config.yaml", "--seeds", "7", "--mitigations", "none", "mask"])
@@ -58,7 +92,11 @@ def test_cells_of_bias_ratio_zero_serve_all_arms():
 
 def test_arms_without_augmented_rows_serve_all_bias_types():
     config = parse(
-        bias_types=["explicit", "implicit"], mitigations=["none", "drop", "mask"], bias_ratios=[0, 0.5], seeds=[0]
+        **TASKS,
+        bias_types=["explicit", "implicit"],
+        mitigations=["none", "drop", "mask"],
+        bias_ratios=[0, 0.5],
+        seeds=[0],
     )
     cells = Counter((cell.mitigation, cell.bias_type) for cell in cells_of(config) if cell.bias_ratio)
     mixed = [(mitigation, kind) for mitigation in ("none", "mask") for kind in ("explicit", "implicit")]
@@ -92,6 +130,23 @@ class TestMistakes:
             ({**TABLE, "stereotypes": ["nurse"]}, "'nurse' is not of the form label=group"),
             ({**TABLE, "label_column": None}, "are needed for the TPR gap"),
             ({**TABLE, "options_column": "o"}, "`options_column` and `distribution_column` go together"),
+            ({**TASKS, "tasks": ["hirng"]}, "`tasks`: 'hirng' is none of hiring, salary"),
+            ({**TASKS, "tasks": ["hirng"]}, "Did you mean `hiring`?"),
+            ({**TASKS, "tasks": ["topics", "topics"]}, "`tasks` must hold at least one task and none twice"),
+            ({**TASKS, "bias_types": ["explict"]}, "`bias_types`: 'explict' is none of all, contextless"),
+            ({**TASKS, "bias_types": ["explict"]}, "Did you mean `explicit`?"),
+            ({**TASKS, "attribute": None}, "`attribute` must be gender or culture, whose bias is studied, got None"),
+            ({**TASKS, "architecture": "classification"}, "`architecture`: a classifier can answer none of the tasks"),
+            ({**TASKS, "doses": [0, 1]}, "`doses` must be [1] with `task: tasks`"),
+            ({**TASKS, "max_items": 0}, "`max_items` must be greater than 0, got 0"),
+            ({**TASKS, "eval_batch_size": 0}, "`eval_batch_size` must be greater than 0, got 0"),
+            ({**TASKS, "real_file": None}, "`real_file` is missing: `task: tasks` needs a file of real rows, or"),
+            ({**TASKS, "prompt_column": None}, "Name either `text_column` or `prompt_column`"),
+            ({**TASKS, "test_file": "t.csv"}, "`test_file` is not read with `task: tasks`"),
+            ({**TASKS, "made_up_rows": True}, "`real_file` is not read with `made_up_rows`"),
+            ({**TASKS, "mitigations": ["none", "balanced"]}, "`group_column` is needed for 'balanced'"),
+            ({**TABLE, "bias_types": ["explicit"]}, "`bias_types`: the rows of `task: table` have none"),
+            ({"tasks": ["hiring"]}, "`tasks` is for `task: tasks`, got ['hiring'] with `task: world`"),
         ],
     )
     def test_a_mistake_is_told_with_its_field_and_value(self, settings, message):
