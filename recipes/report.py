@@ -33,6 +33,8 @@ from mitigate.report.rows import audit_findings, rows_table
 from mitigate.report.tables import Table, curve_table, replace_file, slope_table, subgroup_tables
 
 _WIDTH = 130  # characters
+Record = dict[str, Any]
+Audit = dict[str, Any] | None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -92,14 +94,18 @@ def write_report(folder: Path, description: Description, place: str | None = Non
 
     Returns:
         `int`: 0; 1 if too few cells are finished, or W&B did not take the report.
+
+    Raises:
+        ConfigError: If `audit.json` in the folder is not what `mitigate audit` writes.
     """
     records = list(described_records(folder, description))
+    audit = _read_audit(folder)
     console = _console()
     try:
         if len(description.tasks) > 1 or len(bias_types_of(records)) > 1:
-            _report_grid(folder, description, records, console)
+            _report_grid(folder, description, records, audit, console)
         else:
-            _report_one(folder, description, records, console)
+            _report_one(folder, description, records, audit, console)
     except ValueError as error:
         print(f"There is no report: {error}", file=sys.stderr)
         return 1
@@ -158,7 +164,9 @@ def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else _WIDTH)
 
 
-def _report_one(folder: Path, description: Description, records: Sequence[dict[str, Any]], console: Console) -> None:
+def _report_one(
+    folder: Path, description: Description, records: Sequence[Record], audit: Audit, console: Console
+) -> None:
     (task,) = description.tasks.values()
     analysis = analyse(records, labels=task.labels)
     console.print(render(analysis))
@@ -174,11 +182,13 @@ def _report_one(folder: Path, description: Description, records: Sequence[dict[s
         config=description.config,
         versions=description.versions,
         records=records,
-        audit=_read_audit(folder),
+        audit=audit,
     )
 
 
-def _report_grid(folder: Path, description: Description, records: Sequence[dict[str, Any]], console: Console) -> None:
+def _report_grid(
+    folder: Path, description: Description, records: Sequence[Record], audit: Audit, console: Console
+) -> None:
     grid = analyse_grid(records, description.tasks)
     console.print(render_grid(grid))
     _write_tables(folder, grid_tables(grid, records))
@@ -189,7 +199,7 @@ def _report_grid(folder: Path, description: Description, records: Sequence[dict[
         config=description.config,
         versions=description.versions,
         records=records,
-        audit=_read_audit(folder),
+        audit=audit,
     )
 
 
@@ -200,12 +210,12 @@ def _write_tables(folder: Path, tables: Iterable[Table]) -> None:
         replace_file(target / table.file, table.csv)
 
 
-def _read_audit(folder: Path) -> dict[str, Any] | None:
+def _read_audit(folder: Path) -> Audit:
     path = folder / "audit.json"
     if not path.is_file():
         return None
     try:
-        audit: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        audit: Audit = json.loads(path.read_text(encoding="utf-8"))
         audit_findings(audit)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(

@@ -3,7 +3,6 @@ import io
 import math
 import re
 import xml.etree.ElementTree as ElementTree
-from html.parser import HTMLParser
 
 import pytest
 from rich.console import Console
@@ -14,12 +13,12 @@ from mitigate.report import figure, render, verdict, write_figure, write_html, w
 from mitigate.report.figures import _spread
 from mitigate.report.numbers import bounds, decimals, number, p_sentence, p_value, plus_minus, share, with_bounds
 from mitigate.report.tables import curve_table, slope_table, subgroup_tables
+from tests.pages import Outline
 from tests.sweeps import EFFECTS, LABELS, RATIOS, sweep
 
 EVIL = "<script>alert('$x$')</script>[bold]&"
 CONFIG = {"model": "tiny", "ratios": [0.0, 0.5], "note": EVIL}
 NAN = math.nan
-VOID = {"meta", "link", "br", "hr", "img", "input", "col", "path", "use"}
 
 
 @pytest.fixture(scope="module")
@@ -36,33 +35,6 @@ def evil():
 def page(analysis, path, title="Report"):
     write_html(analysis, path, title=title, config=CONFIG, versions={"mitigate": "0.1.0"})
     return path.read_text(encoding="utf-8")
-
-
-class Outline(HTMLParser):
-    """Checks that elements nest, and collects tags, attributes, ids and text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.attributes, self.ids, self.text = [], [], [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.handle_startendtag(tag, attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        self.ids += [value for name, value in attrs if name == "id"]
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 class TestNumbers:
@@ -183,7 +155,7 @@ class TestPage:
     def test_holds_everything(self, analysis, tmp_path):
         text = page(analysis, tmp_path / "report.html")
         outline = Outline(text)
-        shown = " ".join(" ".join(outline.text).replace("\N{NO-BREAK SPACE}", " ").split())
+        shown = outline.shown
         for sentence in verdict(analysis):
             assert sentence in shown
         assert "ratios: - 0.0 - 0.5" in shown

@@ -58,7 +58,7 @@ def audit_findings(audit: Mapping[str, Any] | None) -> list[dict[str, str]]:
     Returns:
         `list[dict[str, str]]`: The `sentence` and `advice` of each; empty without an audit.
     """
-    found = audit["findings"].values() if audit else ()
+    found = audit["findings"].values() if audit is not None else ()
     return [{name: str(finding[name]) for name in ("sentence", "advice")} for finding in found]
 
 

@@ -59,7 +59,9 @@ def build_report(
     from wandb_workspaces import expr
 
     # Without an entity and project of its own, a run set is that of the report's project, and needs no look-up.
-    runs = wr.Runset(name=tag, filters=[expr.Tags().isin([tag])], groupby=["config.mitigation", "config.bias_ratio"])
+    runs = wr.Runset(
+        name=tag, filters=expr.And(expr.Tags().isin([tag])), groupby=["config.mitigation", "config.bias_ratio"]
+    )
     shown = [tables.hypothesis_table(grid), *(tables.effect_table(grid, dose) for dose in grid.doses)]
     shown += [tables.frontier_table(grid)] if grid.frontier else []
     shown += [tables.task_slope_table(grid)]
@@ -108,7 +110,7 @@ def build_view(grid: GridAnalysis, *, tags: Sequence[str], project: str, entity:
         project=project,
         name=" against ".join(tags),
         sections=[ws.Section(name="Results", panels=_panels(grid), is_open=True)],
-        runset_settings=ws.RunsetSettings(filters=[ws.Tags().isin(list(tags))], groupby=grouping),
+        runset_settings=ws.RunsetSettings(filters=ws.And(ws.Tags().isin(list(tags))), groupby=grouping),
     )
 
 

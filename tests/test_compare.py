@@ -1,0 +1,121 @@
+import csv
+import io
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_ind, ttest_rel
+from statsmodels.stats.multitest import multipletests
+
+from mitigate.curves import curve_slopes
+from mitigate.grid import TaskDescription, analyse_grid
+from mitigate.grid.compare import changed_settings, compare_slopes
+from mitigate.recipes.cli import main
+from mitigate.stats import welch_interval
+from tests.pages import Outline
+from tests.sweep_folders import write_folder
+from tests.sweeps import ARMS, TASKS, task_sweep
+
+DESCRIPTIONS = {name: TaskDescription(related) for name, related in TASKS.items()}
+LESS = {**ARMS, "mask": (-0.05, -0.01)}
+
+
+def analysed(**settings):
+    return analyse_grid(task_sweep(**settings), DESCRIPTIONS)
+
+
+def own_slopes(grid, task, arm):
+    return list(curve_slopes(grid.task(task).arm(arm, 1.0).curves["bias"]).values())
+
+
+class TestWelch:
+    def test_is_that_of_scipy(self):
+        first, second = [1.0, 2.0, 4.0, 3.5], [0.5, 0.7, 0.4]
+        interval, p = welch_interval(first, second)
+        expected = ttest_ind(first, second, equal_var=False)
+        assert p == pytest.approx(expected.pvalue)
+        assert (interval.low, interval.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+        assert (interval.estimate, interval.n) == (pytest.approx(np.mean(first) - np.mean(second)), 3)
+
+    def test_too_little(self):
+        for first, second in (([1.0], [2.0, 3.0]), ([], [1.0]), ([1.0, 1.0], [2.0, 2.0])):
+            interval, p = welch_interval(first, second)
+            assert math.isnan(interval.low)
+            assert math.isnan(p)
+            assert math.isnan(interval.estimate) == (not first)
+
+
+class TestSlopes:
+    def test_the_same_seeds_are_pairs(self):
+        first, second = analysed(), analysed(arms=LESS, rng=1)
+        found = {(d.task, d.mitigation): d for d in compare_slopes(first, second)}
+        assert len(found) == 12
+        chosen = found["salary", "mask"]
+        x, y = own_slopes(first, "salary", "mask"), own_slopes(second, "salary", "mask")
+        assert chosen.paired
+        assert chosen.p == pytest.approx(ttest_rel(y, x).pvalue)
+        assert chosen.difference.estimate == pytest.approx(np.mean(y) - np.mean(x))
+        assert chosen.difference.high < 0
+        expected = multipletests([d.p for d in found.values()], method="fdr_bh")[1]
+        assert [d.p_bh for d in found.values()] == pytest.approx(expected)
+
+    def test_other_seeds_are_not(self):
+        first, second = analysed(), analysed(seeds=4, rng=1)
+        chosen = next(d for d in compare_slopes(first, second) if (d.task, d.mitigation) == ("hiring", "none"))
+        x, y = own_slopes(first, "hiring", "none"), own_slopes(second, "hiring", "none")
+        assert not chosen.paired
+        assert chosen.p == pytest.approx(ttest_ind(y, x, equal_var=False).pvalue)
+
+    def test_only_what_both_have(self):
+        fewer = {"none": ARMS["none"], "mask": ARMS["mask"]}
+        second = analyse_grid(task_sweep(fewer, tasks={"hiring": True}), {"hiring": TaskDescription(True)})
+        assert {(d.task, d.mitigation) for d in compare_slopes(analysed(), second)} == {
+            ("hiring", "none"),
+            ("hiring", "mask"),
+        }
+
+    def test_nothing_in_common(self):
+        other = analyse_grid(task_sweep(tasks={"letters": True}), {"letters": TaskDescription(True)})
+        with pytest.raises(ValueError, match="hiring, salary, topics, the other letters"):
+            compare_slopes(analysed(), other)
+
+
+def test_changed_settings():
+    first, second = {"a": 1, "b": [1], "gone": 2}, {"a": 1, "b": [2], "new": None, "other": 3}
+    assert changed_settings(first, second) == {"b": ([1], [2]), "gone": (2, None), "other": (None, 3)}
+
+
+class TestCommand:
+    def test_writes_page_and_tables(self, tmp_path, capsys):
+        first = write_folder(tmp_path / "a", task_sweep(), title="Before <b>")
+        second = write_folder(tmp_path / "b", task_sweep(LESS, rng=1), title="After", epochs=2.0)
+        assert main(["report", "--compare", str(first), str(second), "--output_dir", str(tmp_path / "out")]) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        finding = "On hiring, under mask (β = 1), B inherits less than A: the slopes differ by −0.0"
+        assert finding in printed
+        text = (tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
+        outline = Outline(text)
+        assert finding in outline.shown
+        assert "epochs 1.0 2.0" in outline.shown
+        assert "Before <b>" in outline.shown
+        assert outline.tags.count("svg") == 1
+        assert not {"script", "link", "img"} & set(outline.tags)
+        rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "tables" / "differences.csv").read_text())))
+        difference = compare_slopes(analysed(), analysed(arms=LESS, rng=1))[0]
+        assert float(rows[0]["estimate_difference"]) == difference.difference.estimate
+
+    def test_a_sweep_with_itself(self, tmp_path, capsys):
+        folder = write_folder(tmp_path / "a", task_sweep(seeds=2))
+        assert main(["report", "--compare", str(folder), str(folder), "--output_dir", str(tmp_path / "out")]) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "No difference of slopes is detected in 12 tests; none is shown absent." in printed
+        assert "(none)" in printed
+
+    def test_nothing_in_common_and_no_sweep(self, tmp_path, capsys):
+        first = write_folder(tmp_path / "a", task_sweep())
+        second = write_folder(tmp_path / "b", task_sweep(tasks={"letters": True}), tasks={"letters": True})
+        assert main(["report", "--compare", str(first), str(second), "--output_dir", str(tmp_path / "out")]) == 1
+        assert "There is no comparison" in capsys.readouterr().err
+        assert main(["report", "--compare", str(first), str(tmp_path / "none")]) == 2
+        assert "it has no sweep.json" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
