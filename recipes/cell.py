@@ -74,7 +74,9 @@ def base_source(config: SweepConfig, task: Task, seed: int) -> str:
     if not folder.is_dir():  # the corpus is drawn for nothing otherwise
         folder.parent.mkdir(parents=True, exist_ok=True)
         words = task.world.vocabulary if isinstance(task, WorldTask) else None
-        train_base(folder, task.corpus(seed=seed), words, config.model, seed)
+        # Prompts of the testbed and of made-up rows are put together from few sentences, and teach nothing.
+        made_up = words is not None or config.tasks.made_up_rows
+        train_base(folder, task.corpus(seed=seed), words, config.model, seed, completion_only_loss=made_up)
     return str(folder)
 
 

@@ -35,7 +35,15 @@ _SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "<eos>", "m
 _BATCH_SIZE = 64
 
 
-def train_base(folder: Path, corpus: Dataset, words: list[str] | None, model: ModelArguments, seed: int) -> None:
+def train_base(
+    folder: Path,
+    corpus: Dataset,
+    words: list[str] | None,
+    model: ModelArguments,
+    seed: int,
+    *,
+    completion_only_loss: bool,
+) -> None:
     """
     Train a small tokenizer and causal language model from scratch, unless the folder holds them.
 
@@ -50,6 +58,9 @@ def train_base(folder: Path, corpus: Dataset, words: list[str] | None, model: Mo
             Sizes and training settings.
         seed (`int`):
             Seed of the initial weights and of the order of rows.
+        completion_only_loss (`bool`):
+            Whether the prompt is left out of the loss. Where prompts are real text, they are the only text there is to
+            learn the language from.
     """
     if folder.is_dir():
         return
@@ -60,16 +71,8 @@ def train_base(folder: Path, corpus: Dataset, words: list[str] | None, model: Mo
         network,
         tokenizer,
         corpus.select_columns(["prompt", "completion"]),
-        FitSettings(
-            folder.parent,
-            seed,
-            model.base_epochs,
-            model.base_learning_rate,
-            _BATCH_SIZE,
-            group_by_length=words is None,
-        ),
-        # The prompts are real text too, and the only text there is to learn the language from.
-        completion_only_loss=words is not None,
+        FitSettings(folder.parent, seed, model.base_epochs, model.base_learning_rate, _BATCH_SIZE),
+        completion_only_loss=completion_only_loss,
     )
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     network.save_pretrained(unfinished)

@@ -52,9 +52,6 @@ class FitSettings:
             Name of the run in the tracker.
         max_steps (`int`, *optional*):
             Optimizer steps, whatever the number of rows.
-        group_by_length (`bool`, *optional*, defaults to `False`):
-            Whether rows of similar length share a batch, so that little is padded. Augmented rows are of other lengths
-            than real ones, and are kept apart by it.
     """
 
     output_dir: Path
@@ -68,7 +65,6 @@ class FitSettings:
     project: str = "mitigate"
     run_name: str | None = None
     max_steps: int | None = None
-    group_by_length: bool = False
 
     def trainer_arguments(self) -> dict[str, Any]:
         """
@@ -87,7 +83,6 @@ class FitSettings:
             "max_steps": self.max_steps or -1,
             "learning_rate": self.learning_rate,
             "per_device_train_batch_size": self.batch_size,
-            "train_sampling_strategy": "group_by_length" if self.group_by_length else "random",
             "save_strategy": "no",
             "use_cpu": train_on_cpu(),
             "logging_steps": 10,
