@@ -18,8 +18,8 @@ from transformers.trainer_utils import IntervalStrategy
 
 from mitigate.callbacks.budget import BiasBudget
 from mitigate.callbacks.host import calling_trainer
-from mitigate.callbacks.questions import METRICS, Question, ask, refuse_unsupported, warn_of_tags
-from mitigate.tasks import Task, load_task
+from mitigate.callbacks.questions import METRICS, ask, refuse_unsupported, warn_of_tags
+from mitigate.tasks import Question, Task, load_task
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ class BiasEvaluationCallback(TrainerCallback):
         refuse_unsupported(trainer)
         if not self._questions:
             with trainer.args.main_process_first(desc="Loading the items of tasks"):
-                self._questions = [Question.draw(task, self.max_items, self.seed) for task in self.tasks]
+                self._questions = [Question.draw(task, self.max_items, seed=self.seed) for task in self.tasks]
         callbacks = trainer.callback_handler.callbacks
         place = next((i for i, other in enumerate(callbacks) if isinstance(other, EarlyStoppingCallback)), None)
         if place is not None and place < callbacks.index(self):

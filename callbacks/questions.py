@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 from accelerate.utils import broadcast_object_list
 from peft import PeftModel
@@ -16,50 +16,13 @@ from mitigate.callbacks.mitigation import MitigationCallback
 from mitigate.seeding import preserved_random_state
 from mitigate.tag_steps import TokenPosition
 from mitigate.tags import BiasTagTokenizer
-from mitigate.tasks import Prompt, Scores, Task, evaluate_prompts, sample_prompts
+from mitigate.tasks import Question, Scores, evaluate_prompts
 from mitigate.texts import is_encoder_decoder
 
 logger = logging.getLogger(__name__)
 
 # What is logged of each task, and whether more of it is better.
 METRICS = {"bias": False, "utility": True, "unparsed": False}
-
-
-class Question(NamedTuple):
-    """
-    A task and the prompts that are asked.
-
-    Args:
-        task (`Task`):
-            The task.
-        prompts (`list[Prompt]`):
-            Prompts of a sample of its items.
-    """
-
-    task: Task[Any]
-    prompts: list[Prompt]
-
-    @classmethod
-    def draw(cls, task: Task[Any], max_items: int | None, seed: int) -> Question:
-        """
-        Load the items of a task, and draw a sample.
-
-        Args:
-            task (`Task`):
-                The task.
-            max_items (`int`, *optional*):
-                Items to draw; `None` for all.
-            seed (`int`):
-                Seed of the draw.
-
-        Returns:
-            `Question`: Task and prompts.
-
-        Raises:
-            ValueError: If the items cannot be loaded, or the sample is too small for the task.
-        """
-        prompts = task.prompts(task.load())
-        return cls(task, prompts if max_items is None else sample_prompts(task, prompts, max_items, seed=seed))
 
 
 def ask(trainer: Trainer, questions: Sequence[Question]) -> dict[str, float]:

@@ -28,6 +28,8 @@ from mitigate.recipes.arguments import (
 )
 from mitigate.recipes.checks import check_config, nearest
 
+# Name of the file of jobs in a folder of items.
+JOBS = "jobs"
 PARTS = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, TaskArguments, RunArguments)
 
 
@@ -98,15 +100,16 @@ class SweepConfig:
 
     @property
     def item_files(self) -> dict[str, Path]:
-        """`dict[str, Path]`: Of each task that has a file of items, the file."""
+        """`dict[str, Path]`: Of each task that has a file of items, the file; and that of `jobs`, if there is one."""
         folder = self.tasks.items_dir
         if folder is None:
             return {}
         paths = {
-            task: [Path(folder) / f"{task}{suffix}" for suffix in (".jsonl", ".csv")] for task in self.tasks.tasks
+            name: [Path(folder) / f"{name}{suffix}" for suffix in (".jsonl", ".csv")]
+            for name in (*self.tasks.tasks, JOBS)
         }
-        found = {task: next((path for path in own if path.is_file()), None) for task, own in paths.items()}
-        return {task: path for task, path in found.items() if path is not None}
+        found = {name: next((path for path in own if path.is_file()), None) for name, own in paths.items()}
+        return {name: path for name, path in found.items() if path is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """

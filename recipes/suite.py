@@ -14,9 +14,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from mitigate.augment.bias_types import AXES
 from mitigate.cells import ALL_TYPES
 from mitigate.recipes.arguments import DataArguments
-from mitigate.recipes.config import ConfigError, SweepConfig
+from mitigate.recipes.config import JOBS, ConfigError, SweepConfig
 from mitigate.recipes.grid import digest, versions
-from mitigate.recipes.items import load_questions
+from mitigate.recipes.items import load_question
 from mitigate.recipes.made_up import write_rows
 from mitigate.recipes.measuring import Asking
 from mitigate.recipes.tables import prepare_rows, training_files
@@ -33,7 +33,7 @@ class TaskSuite:
             The configuration.
 
     Attributes:
-        questions (`dict[str, Questions]`):
+        questions (`dict[str, Question]`):
             By the name of each task, what a model is asked.
 
     Raises:
@@ -52,9 +52,7 @@ class TaskSuite:
         self._augmented = prepare_rows(augmented, "augmented", data)
         typed = config.grid.bias_types != [ALL_TYPES]
         self._places = _places_by_type(augmented, data.augmented_file or str(data.real_file)) if typed else {}
-        self.questions = {
-            name: load_questions(name, files.get(name), config.tasks.max_items) for name in config.tasks.tasks
-        }
+        self.questions = {name: load_question(name, files, config.tasks.max_items) for name in config.tasks.tasks}
         self._batch_size = config.tasks.eval_batch_size
 
     def real(self, count: int, *, seed: int) -> Dataset:
@@ -102,7 +100,8 @@ def _sources(config: SweepConfig) -> tuple[DataArguments, Mapping[str, Path]]:
         completion_column="completion",
         group_column="group",
     )
-    return data, {task: folder / "items" / f"{task}.jsonl" for task in tasks}
+    items = folder / "items"
+    return data, {JOBS: items / "jobs.csv", **{task: items / f"{task}.jsonl" for task in tasks}}
 
 
 def _finite(scores: Scores) -> dict[str, float | None]:

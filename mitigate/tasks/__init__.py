@@ -3,7 +3,7 @@
 from mitigate.tasks.answers import Decoding, choose, generate
 from mitigate.tasks.base import GroupScores, Prompt, Readings, Scores, Task
 from mitigate.tasks.registry import TASKS, evaluate, evaluate_prompts, load_task
-from mitigate.tasks.samples import sample_prompts
+from mitigate.tasks.samples import Question, sample_prompts
 from mitigate.tasks.sources import Source
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Decoding",
     "GroupScores",
     "Prompt",
+    "Question",
     "Readings",
     "Scores",
     "Source",

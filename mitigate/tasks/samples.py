@@ -5,12 +5,49 @@ from __future__ import annotations
 import random
 from collections.abc import Hashable, Sequence
 from itertools import chain, islice, zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from mitigate.tasks.base import Prompt, Task
 
 # Items of each group and label that a sample has at least: one says nothing of a group.
 _LEAST = 2
+
+
+class Question(NamedTuple):
+    """
+    A task and the prompts that are asked.
+
+    Args:
+        task (`Task`):
+            The task.
+        prompts (`list[Prompt]`):
+            Its prompts, or those of a sample of its items.
+    """
+
+    task: Task[Any]
+    prompts: list[Prompt]
+
+    @classmethod
+    def draw(cls, task: Task[Any], max_items: int | None, *, seed: int = 0) -> Question:
+        """
+        Load the items of a task, and draw a sample.
+
+        Args:
+            task (`Task`):
+                The task.
+            max_items (`int`, *optional*):
+                Items to draw, see [`sample_prompts`]; `None` for all.
+            seed (`int`, *optional*, defaults to 0):
+                Seed of the draw.
+
+        Returns:
+            `Question`: Task and prompts.
+
+        Raises:
+            ValueError: If the items cannot be loaded, or the sample is too small for the task.
+        """
+        prompts = task.prompts(task.load())
+        return cls(task, prompts if max_items is None else sample_prompts(task, prompts, max_items, seed=seed))
 
 
 def sample_prompts(task: Task[Any], prompts: Sequence[Prompt], max_items: int, *, seed: int = 0) -> list[Prompt]:
