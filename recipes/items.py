@@ -31,12 +31,9 @@ def load_question(name: str, files: Mapping[str, Path], max_items: int | None) -
         ConfigError: If the items cannot be read, or they or `max_items` do not suffice for the task.
     """
     task = load_task(name)
-    sources: dict[str, Any] = {}
-    if name in files:
-        sources["source"] = Source(str(files[name]))
     if JOBS in files and hasattr(task, "jobs"):
-        sources["jobs"] = Source(str(files[JOBS]))
+        task = replace(cast(Any, task), jobs=Source(str(files[JOBS])))
     try:
-        return Question.draw(replace(cast(Any, task), **sources), max_items)
+        return Question.draw(task, max_items, source=Source(str(files[name])) if name in files else None)
     except ValueError as error:
         raise ConfigError(f"`tasks`: '{name}' cannot be loaded: {error}") from error

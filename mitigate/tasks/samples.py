@@ -8,6 +8,7 @@ from itertools import chain, islice, zip_longest
 from typing import Any, NamedTuple
 
 from mitigate.tasks.base import Prompt, Task
+from mitigate.tasks.sources import Source
 
 # Items of each group and label that a sample has at least: one says nothing of a group.
 _LEAST = 2
@@ -28,7 +29,7 @@ class Question(NamedTuple):
     prompts: list[Prompt]
 
     @classmethod
-    def draw(cls, task: Task[Any], max_items: int | None, *, seed: int = 0) -> Question:
+    def draw(cls, task: Task[Any], max_items: int | None, *, seed: int = 0, source: Source | None = None) -> Question:
         """
         Load the items of a task, and draw a sample.
 
@@ -39,6 +40,8 @@ class Question(NamedTuple):
                 Items to draw, see [`sample_prompts`]; `None` for all.
             seed (`int`, *optional*, defaults to 0):
                 Seed of the draw.
+            source (`Source`, *optional*, defaults to the task's own):
+                Where the items are.
 
         Returns:
             `Question`: Task and prompts.
@@ -46,7 +49,7 @@ class Question(NamedTuple):
         Raises:
             ValueError: If the items cannot be loaded, or the sample is too small for the task.
         """
-        prompts = task.prompts(task.load())
+        prompts = task.prompts(task.load(source))
         return cls(task, prompts if max_items is None else sample_prompts(task, prompts, max_items, seed=seed))
 
 
