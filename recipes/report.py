@@ -156,7 +156,8 @@ def compare(first: Path, second: Path, output_dir: Path, place: str | None = Non
 def _side(folder: Path) -> Side:
     description = read_description(folder)
     grid = analyse_grid(described_records(folder, description), description.tasks)
-    return Side(str(folder), description.title, grid, description.config, description.versions)
+    settings = {name: value for name, value in description.config.items() if name not in ("output_dir", "title")}
+    return Side(str(folder), description.title, grid, settings, description.versions)
 
 
 def _console() -> Console:

@@ -256,6 +256,21 @@ def test_a_task_that_cannot_be_analysed_leaves_the_others():
     assert {e.task for e in grid.effects} == {"hiring", "topics"}
 
 
+def test_a_task_that_some_arms_leave_unmeasured_is_left_out_where_arms_are_pooled():
+    records = task_sweep()
+    whole = analyse_grid(records, TASK_DESCRIPTIONS)
+    for r in records:
+        if r["cell"]["mitigation"] == "mask":
+            r["tasks"]["salary"]["bias"] = None
+    grid = analyse_grid(records, TASK_DESCRIPTIONS)
+    inherited, _, against_none, _ = grid.hypotheses
+    assert inherited.left_out == ()
+    assert against_none.left_out == ("salary",)
+    field = grid.effect("hiring", "mask", 1.0, MEAN_TYPE)
+    assert against_none.interval.estimate == pytest.approx(field.standardised)
+    assert len(grid.frontier) == len(whole.frontier) == 4
+
+
 def test_nothing_to_analyse():
     with pytest.raises(ValueError, match="Nothing to analyse"):
         analyse_grid([{**r, "status": "missing"} for r in task_sweep()], TASK_DESCRIPTIONS)

@@ -63,7 +63,10 @@ class TestVerdict:
         assert not any("absent" in sentence for sentence in sentences)
 
     def test_one_and_two_seeds(self):
-        for seeds, start in ((1, "Not tested that bias is inherited"), (2, "Bias is inherited")):
+        for seeds, start in (
+            (1, "Not tested, as there is 1 seed, and a test needs two: that bias is inherited"),
+            (2, "Bias is inherited"),
+        ):
             sentences = grid_verdict(analyse_grid(task_sweep(seeds=seeds), describe()))
             assert sentences[0].startswith(start)
             assert "nan" not in " ".join(sentences)
@@ -74,6 +77,15 @@ class TestVerdict:
         sentences = grid_verdict(analyse_grid(loose, describe()))
         assert any(s.startswith("On hiring, answers that could not be read could undo the finding") for s in sentences)
         assert "undo" not in " ".join(grid_verdict(analyse_grid(records, describe())))
+
+    def test_what_could_not_be_measured(self, records):
+        some = [
+            {**r, "tasks": {**r["tasks"], "salary": {**r["tasks"]["salary"], "bias": None}}} if i in (11, 12) else r
+            for i, r in enumerate(records)
+        ]
+        said = " ".join(grid_verdict(analyse_grid(some, describe())))
+        assert "On salary bias or utility could not be measured in " in said
+        assert "On hiring bias" not in said
 
     def test_incomplete(self, records):
         some = [{**r, "status": "missing"} if i == 11 else r for i, r in enumerate(records)]

@@ -9,7 +9,7 @@ from mitigate import stats
 from mitigate.cells import arm_rank
 from mitigate.curves import curve_slopes, slope_differences
 from mitigate.grid.effects import TaskAnalysis
-from mitigate.grid.pooling import pool
+from mitigate.grid.pooling import measured_tasks, pool
 from mitigate.intervals import Interval
 
 
@@ -48,7 +48,7 @@ def type_effects(tasks: Sequence[TaskAnalysis], bias_types: Sequence[str], dose:
     Yields:
         `TypeEffect`: By bias type and arm.
     """
-    related = [task for task in tasks if task.description.related and task.overall]
+    related = [task for task in measured_tasks(tasks, dose) if task.description.related]
     found = {arm.mitigation for task in related if task.overall for arm in task.overall.arms if arm.dose == dose}
     for bias_type in bias_types:
         for name in sorted(found, key=lambda name: (arm_rank(name), name)):

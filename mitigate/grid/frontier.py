@@ -11,7 +11,7 @@ from mitigate.analysis import Arm
 from mitigate.cells import arm_rank
 from mitigate.curves import values_at
 from mitigate.grid.effects import TaskAnalysis
-from mitigate.grid.pooling import pool
+from mitigate.grid.pooling import measured_tasks, pool
 from mitigate.intervals import Interval
 
 
@@ -49,10 +49,10 @@ def frontier(tasks: Sequence[TaskAnalysis], dose: float) -> tuple[FrontierPoint,
             β of the arms.
 
     Returns:
-        `tuple[FrontierPoint, ...]`: No mitigation, at 0 and 0, and the arms that all tasks have. Intervals are t
-        intervals over seeds.
+        `tuple[FrontierPoint, ...]`: No mitigation, at 0 and 0, and the other arms, on the tasks that have all of
+        them. Intervals are t intervals over seeds.
     """
-    usable = [task for task in tasks if task.overall]
+    usable = measured_tasks(tasks, dose)
     related = [task for task in usable if task.description.related]
     names = {arm.mitigation for task in usable if task.overall for arm in task.overall.arms if arm.dose == dose}
     points = []

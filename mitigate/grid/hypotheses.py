@@ -39,8 +39,10 @@ class Hypothesis:
             Two-sided t test over seeds that the effect is 0; NaN where it is not tested.
         p_holm (`float`):
             `p` after Holm's correction over all named hypotheses that are tested.
-        untested (`str`):
+        untested (`str`, *optional*, defaults to `""`):
             Why it is not tested; empty if it is.
+        left_out (`tuple[str, ...]`, *optional*):
+            Tasks on which its arms could not be measured.
     """
 
     claim: str
@@ -50,6 +52,7 @@ class Hypothesis:
     p: float
     p_holm: float = math.nan
     untested: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def named_hypotheses(
@@ -127,7 +130,13 @@ def _pooled(
 ) -> Hypothesis:
     pooled = list(pool(related, values).values())
     return Hypothesis(
-        claim, mitigation, stats.mean_interval(pooled), SLOPES, stats.mean_p(pooled), untested=_why(related, pooled)
+        claim,
+        mitigation,
+        stats.mean_interval(pooled),
+        SLOPES,
+        stats.mean_p(pooled),
+        untested=_why(related, pooled),
+        left_out=tuple(task.name for task in related if not values(task)),
     )
 
 
@@ -136,6 +145,8 @@ def _why(related: Sequence[TaskAnalysis], pooled: Sequence[float]) -> str:
         return ""
     if not related:
         return "no related task could be analysed"
+    if max(len(task.overall.seeds) for task in related if task.overall) < 2:
+        return "there is 1 seed, and a test needs two"
     if not any(math.isfinite(task.scale) for task in related):
         return "no related task differs between seeds, so that there is no scale"
     return f"{len(pooled)} {'seed has' if len(pooled) == 1 else 'seeds have'} all related tasks, and a test needs two"

@@ -14,7 +14,7 @@ def pool(tasks: Sequence[TaskAnalysis], values: Callable[[TaskAnalysis], Mapping
 
     Args:
         tasks (`Sequence[TaskAnalysis]`):
-            The tasks; those whose seeds do not differ have no scale and are left out.
+            The tasks; those whose seeds do not differ have no scale and are left out, as are those without any value.
         values (`Callable[[TaskAnalysis], Mapping[int, float]]`):
             Gives the value of a task by seed.
 
@@ -24,7 +24,27 @@ def pool(tasks: Sequence[TaskAnalysis], values: Callable[[TaskAnalysis], Mapping
     scaled = [
         {seed: value / task.scale for seed, value in values(task).items()}
         for task in tasks
-        if math.isfinite(task.scale)
+        if math.isfinite(task.scale) and values(task)
     ]
     common = sorted(set.intersection(*(set(found) for found in scaled))) if scaled else []
     return {seed: math.fsum(found[seed] for found in scaled) / len(scaled) for seed in common}
+
+
+def measured_tasks(tasks: Sequence[TaskAnalysis], dose: float) -> list[TaskAnalysis]:
+    """
+    Choose the tasks on which all arms were measured, so that arms are compared on the same tasks.
+
+    Args:
+        tasks (`Sequence[TaskAnalysis]`):
+            The tasks.
+        dose (`float`):
+            β of the arms.
+
+    Returns:
+        `list[TaskAnalysis]`: Those that have every arm which any task has.
+    """
+    arms = [
+        {arm.mitigation for arm in task.overall.arms if arm.dose == dose} if task.overall else set() for task in tasks
+    ]
+    every: set[str] = set().union(*arms)
+    return [task for task, own in zip(tasks, arms, strict=True) if own == every and own]

@@ -34,13 +34,15 @@ def grid_verdict(grid: GridAnalysis) -> list[str]:
         not be read, what weakens the evidence, and how intervals and p values were taken.
     """
     return [
-        *(_hypothesis(hypothesis) for hypothesis in grid.hypotheses),
+        *(_hypothesis(hypothesis) for hypothesis in grid.hypotheses if not hypothesis.untested),
+        *_untested(grid),
         *_no_control(grid),
         *_mixed(grid),
         *_equivalence(grid),
         *_inherited(grid),
         *_reduced(grid),
         *_unparsed(grid),
+        *_unmeasured(grid),
         *_warnings(grid),
         _method(grid),
     ]
@@ -49,13 +51,13 @@ def grid_verdict(grid: GridAnalysis) -> list[str]:
 def _hypothesis(hypothesis: Hypothesis) -> str:
     claim = hypothesis.claim
     opening = claim if claim.startswith(hypothesis.mitigation) else claim[:1].upper() + claim[1:]
-    if hypothesis.untested:
-        return f"Not tested that {claim}: {hypothesis.untested}."
     evidence = (
         f"{estimate(hypothesis.interval)} {hypothesis.unit} ({count(hypothesis.interval.n, 'seed')}, Holm-corrected "
         f"{p_sentence(hypothesis.p_holm)})"
     )
     grade = finding(hypothesis.interval, hypothesis.p_holm)
+    if hypothesis.left_out:
+        evidence += f", without {', '.join(hypothesis.left_out)}, where it could not be measured"
     if grade == "detected" and hypothesis.interval.estimate > 0:
         return f"{opening}: {evidence}."
     # The test of a standardised difference does not need the standard deviations, of which its interval allows.
@@ -64,6 +66,15 @@ def _hypothesis(hypothesis: Hypothesis) -> str:
     if grade == "detected":
         return f"The contrary is found of the claim that {claim}: {evidence}."
     return f"That {claim} is {grade}: {evidence}."
+
+
+def _untested(grid: GridAnalysis) -> Iterator[str]:
+    reasons: dict[str, list[str]] = {}
+    for hypothesis in grid.hypotheses:
+        if hypothesis.untested:
+            reasons.setdefault(hypothesis.untested, []).append(hypothesis.claim)
+    for reason, claims in reasons.items():
+        yield f"Not tested, as {reason}: that {'; that '.join(claims)}."
 
 
 def _no_control(grid: GridAnalysis) -> Iterator[str]:
@@ -93,19 +104,20 @@ def _mixed(grid: GridAnalysis) -> Iterator[str]:
 
 
 def _equivalence(grid: GridAnalysis) -> Iterator[str]:
+    untested = [tested for tested in grid.equivalences if math.isnan(tested.p)]
+    if untested:
+        seeds = max(tested.shift.n for tested in untested)
+        tasks = _listed(grid, [tested.task for tested in untested])
+        has = f"a test needs two seeds, and there is {seeds}"
+        yield f"Not tested that control tasks stay as they were ({tasks}): {has}."
     for tested in grid.equivalences:
         shift = f"its shift up to ρ = {tested.bias_ratio:g} is {estimate(tested.shift)} (90% interval)"
-        if math.isnan(tested.p):
-            yield (
-                f"Whether the control task {tested.task} stays as it was is not tested: there are "
-                f"{count(tested.shift.n, 'seed')}, and a test needs two."
-            )
-        elif tested.p <= ALPHA:
+        if tested.p <= ALPHA:
             yield (
                 f"The control task {tested.task} stays as it was, within ±{tested.bound:g}: {shift}, TOST "
                 f"{p_sentence(tested.p)}."
             )
-        else:
+        elif not math.isnan(tested.p):
             yield (
                 f"That the control task {tested.task} stays as it was is not shown: {shift}, and ±{tested.bound:g} "
                 f"would be too small to matter (TOST {p_sentence(tested.p)})."
@@ -160,6 +172,17 @@ def _unparsed(grid: GridAnalysis) -> Iterator[str]:
             yield (
                 f"On {found.task}, answers that could not be read could undo the finding: the shift lies between "
                 f"{two_digits(low)} and {two_digits(high)}."
+            )
+
+
+def _unmeasured(grid: GridAnalysis) -> Iterator[str]:
+    for task in grid.tasks:
+        cells = [cell for cell in task.overall.excluded if "not finite" in cell] if task.overall else []
+        if task.overall and cells:
+            total = task.overall.records + len(task.overall.excluded)
+            yield (
+                f"On {task.name} bias or utility could not be measured in {len(cells)} of {total} cells, which are "
+                f"left out: {cells[0]}{f'; and {len(cells) - 1} more' if len(cells) > 1 else ''}."
             )
 
 
