@@ -81,7 +81,8 @@ class Setting:
             `list[Person]`: Two people, or four if both attributes vary.
         """
         genders = GENDERS if "gender" in self.varied else (draw.choice(GENDERS),)
-        cultures = (FAVOURED_CULTURE, draw.choice(others)) if "culture" in self.varied else (FAVOURED_CULTURE,)
+        both = (FAVOURED_CULTURE, draw.choice(others))
+        cultures = both if "culture" in self.varied else (draw.choice(both),)
         return [draw_person(draw, gender, culture, self.task) for culture in cultures for gender in genders]
 
     def tilt(self, person: Person) -> int:
