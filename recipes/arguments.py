@@ -97,6 +97,7 @@ class ModelArguments:
     vocabulary_size: int = _option(4000, "Tokens of the vocabulary trained from scratch on the rows of a table.")
     base_epochs: float = _option(6.0, "Epochs in which the model is trained from scratch.")
     base_learning_rate: float = _option(3e-3, "Its learning rate.")
+    base_batch_size: int = _option(64, "Rows in a batch of its training.")
     trust_remote_code: bool = _option(False, "Run code that comes with the model.")
 
 

@@ -98,7 +98,7 @@ def _check_numbers(config: SweepConfig) -> Iterator[str]:
     values = config.as_dict()
     positive = ("training_rows", "batch_size", "epochs", "learning_rate", "max_length", "lora_rank")
     places = ("workers", "workers_per_device", "cpus_per_cell")
-    scratch = ("hidden_size", "layers", "vocabulary_size", "base_epochs", "base_learning_rate")
+    scratch = ("hidden_size", "layers", "vocabulary_size", "base_epochs", "base_learning_rate", "base_batch_size")
     for name in (*positive, *places, *scratch):
         if not 0 < values[name] < math.inf:
             yield f"`{name}` must be greater than 0, got {values[name]}."

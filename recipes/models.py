@@ -31,8 +31,6 @@ from mitigate.vocabulary import fit_embeddings
 logger = logging.getLogger(__name__)
 
 _SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "<eos>", "mask_token": "<mask>"}
-# Rows in a batch when a model is trained from scratch.
-_BATCH_SIZE = 64
 
 
 def train_base(
@@ -71,7 +69,7 @@ def train_base(
         network,
         tokenizer,
         corpus.select_columns(["prompt", "completion"]),
-        FitSettings(folder.parent, seed, model.base_epochs, model.base_learning_rate, _BATCH_SIZE),
+        FitSettings(folder.parent, seed, model.base_epochs, model.base_learning_rate, model.base_batch_size),
         completion_only_loss=completion_only_loss,
     )
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
