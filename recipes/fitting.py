@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -23,6 +24,8 @@ from mitigate.recipes.models import load_model
 from mitigate.recipes.tasks import Task
 from mitigate.recipes.training import FitSettings, as_turns, fit_classifier, fit_language_model
 from mitigate.tag_steps import TokenPosition
+from mitigate.tags import BiasTagTokenizer
+from mitigate.vocabulary import fit_embeddings
 
 SHUFFLED_COLUMN = "shuffled"
 
@@ -73,12 +76,18 @@ def fit_cell(config: SweepConfig, task: Task, cell: Cell, source: str, rows: Dat
     set_seed(cell.seed)
     model, tokenizer = load_model(source, config.model, config.labels)
     callbacks = _callbacks(config, task, cell)
+    settings = _settings(config, cell)
+    if config.model.lora and any(callback.token for callback in callbacks):
+        # Adapters leave the embeddings as they are, and a tag that is not trained means little.
+        tokenizer = BiasTagTokenizer.wrap(tokenizer, paired=any(callback.token == "paired" for callback in callbacks))
+        fit_embeddings(model, tokenizer)
+        settings = replace(settings, trained_tokens=tuple(tokenizer.tag_ids))
     columns = ["prompt", "label" if classify else "completion", *(callback.column for callback in callbacks)]
     rows = rows.select_columns(columns)
     if config.grid.task == "tasks" and tokenizer.chat_template is not None:
         rows = rows.map(as_turns)  # as the tasks ask
     fit = fit_classifier if classify else fit_language_model
-    trainer = fit(model, tokenizer, rows, _settings(config, cell), callbacks=callbacks)
+    trainer = fit(model, tokenizer, rows, settings, callbacks=callbacks)
     return Fitted(trainer, tokenizer, "".join(callback.real_tag or "" for callback in callbacks))
 
 

@@ -44,6 +44,8 @@ class FitSettings:
             Tokens after which a row is cut; by default none is.
         lora_rank (`int`, *optional*):
             Rank of LoRA adapters; without it all weights are trained.
+        trained_tokens (`tuple[int, ...]`, *optional*):
+            Ids of tokens whose embeddings are trained beside the adapters.
         report_to (`str`, *optional*, defaults to `"none"`):
             Tracker.
         project (`str`, *optional*, defaults to `"mitigate"`):
@@ -61,6 +63,7 @@ class FitSettings:
     batch_size: int
     max_length: int | None = None
     lora_rank: int | None = None
+    trained_tokens: tuple[int, ...] = ()
     report_to: str = "none"
     project: str = "mitigate"
     run_name: str | None = None
@@ -93,13 +96,15 @@ class FitSettings:
             "activation_checkpointing": False,
         }
 
-    def adapters(self, task_type: str) -> LoraConfig | None:
+    def adapters(self, task_type: str, model: PreTrainedModel) -> LoraConfig | None:
         """
         Make the configuration of the adapters.
 
         Args:
             task_type (`str`):
                 PEFT's name of the task.
+            model (`PreTrainedModel`):
+                The model.
 
         Returns:
             `LoraConfig` or `None`: The configuration, `None` if all weights are trained.
@@ -107,7 +112,12 @@ class FitSettings:
         if self.lora_rank is None:
             return None
         return LoraConfig(
-            r=self.lora_rank, lora_alpha=2 * self.lora_rank, target_modules="all-linear", task_type=task_type
+            r=self.lora_rank,
+            lora_alpha=2 * self.lora_rank,
+            target_modules="all-linear",
+            task_type=task_type,
+            trainable_token_indices=list(self.trained_tokens) or None,
+            ensure_weight_tying=bool(self.trained_tokens) and bool(model.config.tie_word_embeddings),
         )
 
 
@@ -149,7 +159,7 @@ def fit_language_model(
         train_dataset=rows,
         processing_class=tokenizer,
         callbacks=list(callbacks),
-        peft_config=settings.adapters("CAUSAL_LM"),
+        peft_config=settings.adapters("CAUSAL_LM", model),
     )
     return _train(trainer)
 
@@ -174,7 +184,7 @@ def fit_classifier(
         ids = tokenizer(row["prompt"], truncation=length is not None, max_length=length)["input_ids"]
         return {"input_ids": ids, "label": label2id[row["label"]]}
 
-    adapters = settings.adapters("SEQ_CLS")
+    adapters = settings.adapters("SEQ_CLS", model)
     trainer = Trainer(
         model if adapters is None else get_peft_model(model, adapters),
         TrainingArguments(**settings.trainer_arguments()),

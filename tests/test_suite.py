@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from mitigate.cells import Cell
@@ -13,6 +14,7 @@ from mitigate.recipes.fitting import asking_of, fit_cell
 from mitigate.recipes.grid import cells_of
 from mitigate.recipes.models import load_model
 from mitigate.recipes.sweep import main
+from mitigate.recipes.training import trained_model
 from mitigate.tasks import load_task
 from tests.test_task_answers import TEMPLATE
 
@@ -144,6 +146,24 @@ class TestCell:
         tag, colon = fitted.tokenizer.convert_tokens_to_ids(["<|real|>", ":"])
         assert len(seen) >= 8
         assert all(row[row.index(tag) - 1] == colon for row in seen)  # right after "Answer:"
+
+    def test_adapters_train_the_embeddings_of_tags_and_of_no_other_token(self):
+        config = files(lora=True)
+        suite, cell = make_task(config), Cell(1.0, "token-paired", 0.5, 0, "explicit")
+        source = base_source(config, suite, 0)
+        fitted = fit_cell(config, suite, cell, source, training_mix(config, suite, cell))
+        weights = dict(fitted.trainer.model.named_parameters())
+        trained = {name for name, weight in weights.items() if weight.requires_grad and "lora" not in name}
+        assert len(trained) == 1
+        (rows,) = (weights[name] for name in trained)
+        tags = fitted.tokenizer.convert_tokens_to_ids(["<|augmented|>", "<|real|>"])
+        untrained = fitted.trainer.model.get_input_embeddings().original_module.weight[tags]
+        assert rows.shape == untrained.shape
+        assert all((rows - untrained).abs().amax(dim=1) > 1e-4)
+        assert fitted.tag == "<|real|>"
+        before = load_model(source, config.model, None)[0].get_input_embeddings().weight
+        after = trained_model(fitted.trainer).get_input_embeddings().weight
+        torch.testing.assert_close(after[: len(before)], before)
 
     def test_rows_are_turns_where_the_model_has_a_chat_template(self):
         config = files()
