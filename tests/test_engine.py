@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from mitigate.recipes.config import parse_config
 from mitigate.recipes.engine.devices import device_of_workers
 from mitigate.recipes.engine.shipping import read_folder, write_folder
+from mitigate.recipes.engine.worker import measure_cell
 from mitigate.recipes.grid import cell_id, cells_of
 from mitigate.recipes.records import records_folder, write_record
 from mitigate.recipes.sweep import main
@@ -191,6 +192,17 @@ class TestProcesses:
         assert "Traceback" not in error
         psutil.wait_procs(workers, timeout=10)
         assert not any(worker.is_running() for worker in workers)
+
+    def test_a_worker_that_finds_another_file_refuses_the_cell(self, tmp_path):
+        words = tmp_path / "words.txt"
+        words.write_text("she\n")
+        config = parse_config([*SMALL, "--lexicon", str(words), "--output_dir", str(tmp_path / "out")])
+        cell = cells_of(config)[0]
+        name = cell_id(config, cell)
+        words.write_text("she\nhe\n")
+        record = measure_cell(config, cell, name)
+        assert (record["cell_id"], record["status"]) == (name, "failed")
+        assert "does not see the data files" in record["error"]
 
 
 class TestRay:
