@@ -137,6 +137,9 @@ def frontier_figure(grid: GridAnalysis) -> str:
             axes.plot(x.estimate, y.estimate, "o", color=colour, markersize=size, markeredgewidth=0)
         front = sorted((p.utility.estimate, p.bias.estimate) for p in grid.frontier if p.best)
         axes.step(*zip(*front, strict=True), where="pre", color=COLOURS[2], linewidth=1.2, linestyle=(0, (4, 2)))
+        # Set by the estimates: with few seeds, intervals of their own length would leave no room to tell arms apart.
+        axes.set_xlim(*_room([point.utility.estimate for point in grid.frontier]))
+        axes.set_ylim(*_room([point.bias.estimate for point in grid.frontier]))
         _name_points(axes, {p.mitigation: (p.utility.estimate, p.bias.estimate) for p in grid.frontier})
         axes.axhline(0, color=INK, linewidth=0.6, alpha=0.4)
         axes.axvline(0, color=INK, linewidth=0.6, alpha=0.4)
@@ -144,6 +147,11 @@ def frontier_figure(grid: GridAnalysis) -> str:
         axes.set_ylabel("change of bias, SDs between seeds (down is better)")
         axes.grid(color=INK, alpha=0.08, linewidth=0.6)
         return svg_element(picture, name="frontier", label="Change of bias against change of utility by arm")
+
+
+def _room(values: list[float]) -> tuple[float, float]:
+    margin = 0.25 * (max(values) - min(values)) or 0.01
+    return min(values) - margin, max(values) + margin
 
 
 def _field(effect: Effect | None) -> Field:
