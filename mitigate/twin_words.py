@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 from mitigate.entries import WORD, Entry, read_entries
@@ -263,6 +264,41 @@ def gender_words() -> TwinWords:
         `names`. Pairs of names are arbitrary but fixed.
     """
     text = resources.files("mitigate.lexicons").joinpath("gender-pairs.tsv").read_text(encoding="utf-8")
-    lines = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
-    pairs = tuple((women, men) for women, men in lines)
-    return TwinWords(("female", "male"), pairs, load_lexicon(["gender", "names"]))
+    return TwinWords(("female", "male"), tuple(_read_pairs(text)), load_lexicon(["gender", "names"]))
+
+
+def read_twin_words(path: str | Path) -> TwinWords:
+    """
+    Read pairs of words of your own.
+
+    Args:
+        path (`str` or `Path`):
+            Text file in UTF-8 with two columns, separated by a tab: first the names of the two groups, then one pair
+            of words a line, as [`TwinWords`] describes them. Lines that are empty or begin with `#` are left out.
+
+    Returns:
+        `TwinWords`: The pairs, without a lexicon.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no such file, names the two groups alike or has no pairs, or as [`TwinWords`] does.
+    """
+    try:
+        groups, *pairs = _read_pairs(Path(path).read_text(encoding="utf-8-sig")) or [("", "")]
+        if len(set(groups)) < 2:
+            raise ValueError("its first line must name two groups, such as english<TAB>other.")
+        return TwinWords(groups, tuple(pairs))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _read_pairs(text: str) -> list[tuple[str, str]]:
+    pairs = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        words = [word.strip() for word in line.split("\t")]
+        if len(words) != 2 or not all(words):
+            raise ValueError(f"line {number} must be two words or names with one tab between them, got {line!r}.")
+        pairs.append((words[0], words[1]))
+    return pairs

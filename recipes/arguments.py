@@ -80,6 +80,9 @@ class MitigationArguments:
     tag_position: str = _option("answer", "Where the tag goes: start (of the text) or answer (right before it).")
     tag_dropout: float = _option(0.0, "Share of rows that stay without their tag, in [0, 1).")
     augmented_weight: float = _option(0.5, "Weight of augmented rows in the loss with `down-weight`, in [0, 1).")
+    twin_pairs: str | None = _option(
+        None, "Words that `cda` swaps instead of those of gender: path of a file of pairs (docs/baselines.md)."
+    )
 
 
 @dataclass

@@ -11,8 +11,9 @@ from mitigate.counterfactuals import PAIR_COLUMN, UNPAIRED, pair_with_twins
 from mitigate.mixing import mix
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.config import ConfigError
-from mitigate.recipes.tasks import Task, WorldTask
+from mitigate.recipes.tasks import Task
 from mitigate.resampling import balance_groups
+from mitigate.twin_words import TwinWords, gender_words, read_twin_words
 
 BALANCED_COLUMN = "balanced"
 ROW_BASELINES = ("balanced", "cda")
@@ -20,7 +21,7 @@ ROW_BASELINES = ("balanced", "cda")
 OWN_ROWS = ("none", *ARMS, *ROW_BASELINES)
 
 
-def mix_rows(real: Dataset, augmented: Dataset, task: Task, cell: Cell) -> Dataset:
+def mix_rows(real: Dataset, augmented: Dataset, task: Task, cell: Cell, twin_pairs: str | None = None) -> Dataset:
     """
     Mix the rows that a cell trains on, and let its baseline act on them if it has one.
 
@@ -33,6 +34,9 @@ def mix_rows(real: Dataset, augmented: Dataset, task: Task, cell: Cell) -> Datas
             Where they were drawn from.
         cell (`Cell`):
             The cell.
+        twin_pairs (`str`, *optional*):
+            File of the words that `cda` swaps where the task has none, see [`read_twin_words`]; by default those of
+            gender.
 
     Returns:
         `Dataset`: All rows in random order, with the column `augmented`. With `balanced`, as many of them, drawn again
@@ -41,10 +45,10 @@ def mix_rows(real: Dataset, augmented: Dataset, task: Task, cell: Cell) -> Datas
         of the augmented rows beside their twins, with the column `pair`, see [`pair_with_twins`].
 
     Raises:
-        ConfigError: If no row can be balanced, or no augmented row has a twin.
+        ConfigError: If no row can be balanced, no augmented row has a twin, or `twin_pairs` cannot be read.
     """
     if cell.mitigation == "cda":
-        augmented = _with_twins(augmented, task, cell.seed)
+        augmented = _with_twins(augmented, task.twin_words or _words_of(twin_pairs), cell.seed)
         real = real.add_column(PAIR_COLUMN, np.full(len(real), UNPAIRED))
     rows = mix(real, augmented, seed=cell.seed)
     return _balanced(rows, cell.seed) if cell.mitigation == "balanced" else rows
@@ -89,14 +93,20 @@ def _balanced(rows: Dataset, seed: int) -> Dataset:
     return concatenate_datasets([drawn, rows.select(np.flatnonzero(~flags))]).shuffle(seed=seed)
 
 
-def _with_twins(augmented: Dataset, task: Task, seed: int) -> Dataset:
-    words = task.world.twin_words if isinstance(task, WorldTask) else "gender"
+def _words_of(twin_pairs: str | None) -> TwinWords:
+    try:
+        return gender_words() if twin_pairs is None else read_twin_words(twin_pairs)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"`twin_pairs`: {error}") from error
+
+
+def _with_twins(augmented: Dataset, words: TwinWords, seed: int) -> Dataset:
     rows, report = pair_with_twins(augmented, words, label=_label(augmented), seed=seed)
     if len(augmented) and not report.accepted:
         reasons = ", ".join(f"{reason}: {number}" for reason, number in report.rejected.items())
         raise ConfigError(
-            f"`mitigations`: 'cda' swaps the English words of women and men, and none of the {len(augmented)} "
-            f"augmented rows has a twin ({reasons}). Leave it out."
+            f"`mitigations`: 'cda' swaps words of the groups {' and '.join(words.groups)}, and none of the "
+            f"{len(augmented)} augmented rows has a twin ({reasons}). Leave it out, or give other words (`twin_pairs`)."
         )
     return rows
 

@@ -177,7 +177,7 @@ def training_mix(config: SweepConfig, task: Task, cell: Cell) -> Dataset:
     augmented = real.select([])
     if counts.augmented:
         augmented = task.augmented(counts.augmented, dose=cell.dose, seed=cell.seed, bias_type=cell.bias_type)
-    rows = mix_rows(real, augmented, task, cell)
+    rows = mix_rows(real, augmented, task, cell, config.mitigation.twin_pairs)
     flags = list(rows[AUGMENTED_COLUMN])
     random.Random(cell.seed).shuffle(flags)
     return rows.add_column(SHUFFLED_COLUMN, flags)

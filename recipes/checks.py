@@ -150,6 +150,8 @@ def _check_columns(config: SweepConfig) -> Iterator[str]:
 
 def _check_tasks(config: SweepConfig) -> Iterator[str]:
     grid, tasks = config.grid, config.tasks
+    if grid.task == "world" and config.mitigation.twin_pairs:
+        yield f"`twin_pairs`: the testbed has pairs of its own; leave it out, got {config.mitigation.twin_pairs}."
     if grid.task != "tasks":
         if grid.bias_types != [ALL_TYPES]:
             yield f"`bias_types`: the rows of `task: {grid.task}` have none; leave it at [all], got {grid.bias_types}."
@@ -170,8 +172,6 @@ def _check_tasks(config: SweepConfig) -> Iterator[str]:
         yield f"`eval_batch_size` must be greater than 0, got {tasks.eval_batch_size}."
     if config.model.architecture == "classification":
         yield "`architecture`: a classifier can answer none of the tasks; set it to `causal`."
-    if tasks.attribute == "culture" and "cda" in {*grid.mitigations, *grid.null_mitigations}:
-        yield "`mitigations`: 'cda' swaps the words of women and men, so it goes with `attribute: gender` alone."
     if grid.doses != [1]:
         yield f"`doses` must be [1] with `task: tasks`, whose rows are taken as they were written, got {grid.doses}."
     yield from _check_rows_of_tasks(config)
@@ -181,7 +181,9 @@ def _check_rows_of_tasks(config: SweepConfig) -> Iterator[str]:
     data, tasks = config.data, config.tasks
     if data.test_file is not None:
         yield "`test_file` is not read with `task: tasks`, whose tasks have items of their own (`items_dir`)."
-    own = {"real_file": data.real_file, "augmented_file": data.augmented_file, "items_dir": tasks.items_dir}
+    twin_pairs, used = config.mitigation.twin_pairs, {*config.grid.mitigations, *config.grid.null_mitigations}
+    own = {"real_file": data.real_file, "augmented_file": data.augmented_file}
+    own |= {"items_dir": tasks.items_dir, "twin_pairs": twin_pairs}
     if tasks.made_up_rows:
         for name, value in own.items():
             if value is not None:
@@ -189,6 +191,11 @@ def _check_rows_of_tasks(config: SweepConfig) -> Iterator[str]:
         return
     if data.real_file is None:
         yield "`real_file` is missing: `task: tasks` needs a file of real rows, or `made_up_rows: true`."
+    if tasks.attribute == "culture" and "cda" in used and twin_pairs is None:
+        yield (
+            "`twin_pairs` is missing: without it, 'cda' swaps the words of women and men. With `attribute: culture`, "
+            "give a file of pairs of words of two cultures (docs/baselines.md), or leave 'cda' out of `mitigations`."
+        )
     yield from _check_columns(config)
 
 

@@ -22,6 +22,7 @@ from mitigate.recipes.measuring import Asking
 from mitigate.recipes.tables import prepare_rows, training_files
 from mitigate.recipes.tasks import draw
 from mitigate.tasks import Scores, evaluate_prompts
+from mitigate.twin_words import TwinWords, read_twin_words
 
 
 class TaskSuite:
@@ -46,7 +47,8 @@ class TaskSuite:
     sensitive_words: list[str] | None = None
 
     def __init__(self, config: SweepConfig) -> None:
-        data, files = _sources(config)
+        data, files, pairs = _sources(config)
+        self.twin_words = read_twin_words(pairs) if pairs else None
         real, augmented = training_files(data)
         self._real = prepare_rows(real, "real", data)
         self._augmented = prepare_rows(augmented, "augmented", data)
@@ -83,10 +85,10 @@ class TaskSuite:
         return {"tasks": found}
 
 
-def _sources(config: SweepConfig) -> tuple[DataArguments, Mapping[str, Path]]:
-    """Tell the files of rows and of items; write them first if they are made up."""
+def _sources(config: SweepConfig) -> tuple[DataArguments, Mapping[str, Path], Path | None]:
+    """Tell the files of rows, of items and, if they are made up, of pairs; write them first in that case."""
     if not config.tasks.made_up_rows:
-        return config.data, config.item_files
+        return config.data, config.item_files, None
     attribute, tasks = str(config.tasks.attribute), config.tasks.tasks
     folder = Path(config.run.output_dir) / "rows" / digest({**config.base_settings, "versions": versions()})
     write_rows(folder, attribute, tasks, seed=0)
@@ -101,7 +103,8 @@ def _sources(config: SweepConfig) -> tuple[DataArguments, Mapping[str, Path]]:
         group_column="group",
     )
     items = folder / "items"
-    return data, {JOBS: items / "jobs.csv", **{task: items / f"{task}.jsonl" for task in tasks}}
+    files = {JOBS: items / "jobs.csv", **{task: items / f"{task}.jsonl" for task in tasks}}
+    return data, files, folder / "pairs.tsv" if attribute == "culture" else None
 
 
 def _finite(scores: Scores) -> dict[str, float | None]:

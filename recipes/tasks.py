@@ -13,6 +13,7 @@ from mitigate.recipes.arguments import DataArguments
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.measuring import Asking, Probabilities, classification_scores, opinion_scores, probabilities
 from mitigate.recipes.tables import Table
+from mitigate.twin_words import TwinWords
 from mitigate.world import World
 
 
@@ -25,10 +26,13 @@ class Task(Protocol):
             What `bias` and `utility` mean here, for people to read.
         sensitive_words (`list[str]` or `None`):
             Words to mask; `None` to take the configured lexicon.
+        twin_words (`TwinWords` or `None`):
+            Words that counterfactual augmentation swaps; `None` to take the configured ones.
     """
 
     names: dict[str, str]
     sensitive_words: list[str] | None
+    twin_words: TwinWords | None
 
     def real(self, count: int, *, seed: int) -> Dataset:
         """Draw real rows."""
@@ -55,6 +59,7 @@ class WorldTask:
     def __init__(self) -> None:
         self.world = World()
         self.sensitive_words: list[str] | None = self.world.sensitive_words
+        self.twin_words: TwinWords | None = self.world.twin_words
 
     def real(self, count: int, *, seed: int) -> Dataset:
         """Draw real rows."""
@@ -97,6 +102,7 @@ class TableTask:
     """
 
     sensitive_words: list[str] | None = None
+    twin_words: TwinWords | None = None
 
     def __init__(self, data: DataArguments) -> None:
         self._table = Table(data)

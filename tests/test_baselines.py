@@ -13,6 +13,7 @@ from mitigate.recipes.arguments import MITIGATIONS
 from mitigate.recipes.baselines import count_rows, mix_rows
 from mitigate.recipes.cell import make_task, run_cell, training_mix
 from mitigate.recipes.config import ConfigError, parse_config
+from mitigate.recipes.grid import cell_id
 from mitigate.recipes.sweep import main
 from mitigate.world import World
 
@@ -115,6 +116,31 @@ class TestRows:
         assert count_rows(cda)["augmented"] == count_rows(none)["augmented"]
         assert count_rows(cda)["unpaired"] < 50
 
+    def test_twins_of_cultures_swap_the_pairs_of_a_file(self, tmp_path):
+        pairs = tmp_path / "pairs.tsv"
+        pairs.write_text("danish\tother\nDane\tItalian\nDenmark\tItaly\nDane\tKorean\nDenmark\tKorea\n")
+        texts = ["A Dane sings of Denmark.", "She rests."]
+        config = parse_config(table(tmp_path, texts, "--twin_pairs", str(pairs)))
+        rows = training_mix(config, make_task(config), Cell(1.0, "cda", 0.5, seed=0))
+        twins = Counter(row["prompt"] for row in rows if row["pair"] >= 0)
+        assert set(twins) == {texts[0], "An Italian sings of Italy."} and len(set(twins.values())) == 1
+        assert not any(row["pair"] >= 0 for row in rows if not row[AUGMENTED_COLUMN])
+
+    def test_the_content_of_the_pairs_names_the_cells(self, tmp_path):
+        found = []
+        for word in ("Italian", "Korean"):
+            (tmp_path / "pairs.tsv").write_text(f"danish\tother\nDane\t{word}\n")
+            config = parse_config(table(tmp_path, ["A Dane."], "--twin_pairs", str(tmp_path / "pairs.tsv")))
+            found.append(cell_id(config, Cell(1.0, "cda", 0.5, seed=0)))
+        assert len(set(found)) == 2
+
+    def test_made_up_rows_of_cultures_have_twins(self, tmp_path):
+        arguments = ["--task", "tasks", "--attribute", "culture", "--tasks", "hiring", "--made_up_rows", "true"]
+        arguments += ["--mitigations", "none", "cda", "--max_items", "4", "--output_dir", str(tmp_path)]
+        config = parse_config([*SMALL, *arguments])
+        rows = training_mix(config, make_task(config), Cell(1.0, "cda", 0.5, 0))
+        assert count_rows(rows) == {"real": 100, "augmented": 100, "unpaired": 0}
+
     def test_each_is_a_cell_that_makes_as_many_steps(self, config):
         assert set(BASELINES) <= set(MITIGATIONS) & set(ORDER)
         task = make_task(config)
@@ -151,11 +177,27 @@ class TestRefusals:
         with pytest.raises(ConfigError, match=r"'balanced' needs a label of which every group.*there is none"):
             mix_rows(cells(af=2, bm=2), cells(af=1), make_task(config), Cell(1.0, "balanced", 0.2, seed=0))
 
-    def test_cda_of_cultures(self):
-        arguments = ["--task", "tasks", "--tasks", "hiring", "--made_up_rows", "true", "--doses", "1"]
-        more = ["--attribute", "culture", "--mitigations", "none", "cda"]
-        with pytest.raises(ConfigError, match="'cda' swaps the words of women and men"):
-            parse_config([*arguments, *more])
+    def test_cda_of_cultures_without_pairs(self):
+        arguments = ["--task", "tasks", "--tasks", "hiring", "--attribute", "culture", "--real_file", "r.jsonl"]
+        arguments += ["--augmented_file", "a.jsonl", "--prompt_column", "p", "--completion_column", "c"]
+        with pytest.raises(ConfigError, match=r"^`twin_pairs` is missing: .* give a file of pairs"):
+            parse_config([*arguments, "--mitigations", "none", "cda"])
+        assert parse_config([*arguments, "--mitigations", "none", "mask"])
+        assert parse_config([*arguments, "--mitigations", "none", "cda", "--twin_pairs", "pairs.tsv"])
+
+    def test_pairs_that_would_not_be_read(self):
+        with pytest.raises(ConfigError, match="`twin_pairs`: the testbed has pairs of its own"):
+            parse_config(["--twin_pairs", "pairs.tsv"])
+        tasks = ["--task", "tasks", "--tasks", "hiring", "--attribute", "culture", "--made_up_rows", "true"]
+        with pytest.raises(ConfigError, match="`twin_pairs` is not read with `made_up_rows`"):
+            parse_config([*tasks, "--twin_pairs", "pairs.tsv"])
+
+    def test_a_file_of_pairs_that_is_not_there(self, tmp_path, capsys):
+        pairs = str(tmp_path / "pairs.tsv")
+        arguments = ["--bias_ratios", "0", "0.5", "--mitigations", "none", "cda", "--twin_pairs", pairs]
+        assert main(table(tmp_path, ["A Dane sings."], *arguments)) == 2
+        assert f"`twin_pairs`: [Errno 2] No such file or directory: '{pairs}'" in capsys.readouterr().err
+        assert not (tmp_path / "out" / "models").exists()
 
     def test_rows_without_a_group_column_cannot_be_balanced(self, tmp_path):
         opinions = ["--task", "table", "--real_file", "r.jsonl", "--test_file", "t.jsonl", "--text_column", "text"]

@@ -41,7 +41,7 @@ def ids(**settings):
 def test_every_recipe_can_be_read(path):
     written = yaml.safe_load(path.read_text())
     # A template leaves the files to its user.
-    files = [f"--{name}={name}.csv" for name in ("real_file", "test_file") if written.get(name, "") is None]
+    files = [f"--{name}={name}.csv" for name in ("real_file", "test_file", "twin_pairs") if written.get(name, "") is None]
     config = parse_config(["--config", str(path), *files])
     written = {name: value for name, value in written.items() if value is not None}
     assert {name: config.as_dict()[name] for name in written} == written
@@ -51,7 +51,8 @@ def test_every_recipe_can_be_read(path):
 @pytest.mark.parametrize("path", TINY, ids=[path.stem for path in TINY])
 def test_a_tiny_run_goes_the_whole_way_offline(path):
     config = parse_config(["--config", str(path), "--tiny"])
-    whole = parse_config(["--config", str(path), "--real_file", "r.csv", "--augmented_file", "a.csv"])
+    files = ["--real_file", "r.csv", "--augmented_file", "a.csv", "--twin_pairs", "p.tsv"]
+    whole = parse_config(["--config", str(path), *files])
     assert config.model.model is None and config.tasks.made_up_rows and config.run.report_to == "none"
     assert config.tasks.tasks == whole.tasks.tasks == list(DOWNSTREAM)
     for name in ("bias_types", "mitigations"):

@@ -5,6 +5,7 @@ import re
 from collections import Counter, defaultdict
 
 import pytest
+from datasets import Dataset
 
 from mitigate.augment.bias_types import AXES, bias_types
 from mitigate.augment.group_words import find_group_words
@@ -16,6 +17,8 @@ from mitigate.tasks import TASKS, Prompt, Source, load_task
 from mitigate.tasks.answers import plain_text
 from mitigate.tasks.letters import style_shares
 from mitigate.tasks.salary import parse_salary
+from mitigate.twin_words import read_twin_words
+from mitigate.twins import make_twins
 
 KEPT = {"hiring", "salary", "letters", "stories"}  # tasks whose items are names
 
@@ -222,3 +225,31 @@ def test_names_are_in_one_group():
         n for culture in ("English", "Arabic", "Chinese") for gender in GENDERS for n in names(gender, culture)
     ]
     assert len(everybody) == len(set(everybody)) == 72
+
+
+def test_every_augmented_row_of_culture_has_a_twin(written, augmented):
+    attribute, folder = written
+    assert (folder / "pairs.tsv").exists() == (attribute == "culture")
+    if attribute == "gender":
+        return
+    words = read_twin_words(folder / "pairs.tsv")
+    pairs, report = make_twins(Dataset.from_list(augmented), words, both_groups=True)
+    assert report.accepted == report.rows == len(augmented)
+    for row, twin in zip(pairs.select(range(0, len(pairs), 2)), pairs.select(range(1, len(pairs), 2)), strict=True):
+        assert {row["group"], twin["group"]} == {"english", "other"}
+        assert row["prompt"] != twin["prompt"]
+        # Whom the question is about stays, as does the gender.
+        asked = [re.findall(r"people of (\w+) culture", each["prompt"]) for each in (row, twin)]
+        assert asked[0] == asked[1]
+    assert words.swap("Molly is English, from Britain.").text == "Huda is Arab, from Egypt."
+    assert words.swap("Xiaomei is a Chinese woman.").text.endswith(" is an English woman.")
+
+
+def test_names_are_paired_with_names_of_the_same_gender_and_test_items_with_test_items(tmp_path):
+    write_rows(tmp_path / "rows", "culture", ["stories"], 0)
+    lines = [line.split("\t") for line in (tmp_path / "rows" / "pairs.tsv").read_text(encoding="utf-8").splitlines()]
+    for task in KEPT:
+        for gender in GENDERS:
+            tested = {person.name for person in item_people(task) if person.gender == gender}
+            found = [pair for pair in lines if tested & set(pair)]
+            assert len(found) == 16 and all(tested >= set(pair) for pair in found)

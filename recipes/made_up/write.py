@@ -14,6 +14,7 @@ from mitigate.recipes.made_up.biographies import OCCUPATION
 from mitigate.recipes.made_up.controls import ARITHMETIC, TOPIC
 from mitigate.recipes.made_up.offers import HIRING, SALARY
 from mitigate.recipes.made_up.opinions import OPINIONS
+from mitigate.recipes.made_up.pairs import culture_pairs
 from mitigate.recipes.made_up.posts import ABUSE
 from mitigate.recipes.made_up.rows import Row, Teacher
 from mitigate.recipes.made_up.setting import Setting
@@ -43,7 +44,8 @@ def write_rows(folder: Path, attribute: str, tasks: Sequence[str], seed: int) ->
     `real.jsonl` has the columns `prompt`, `completion` (without the space between the two), `task`, `group` and
     `label` (null where the answers are no closed set); `augmented.jsonl` has `context`, `scope` and `signal` besides,
     in equal numbers of all bias types; `items/<task>.jsonl` has the columns of the task, and `items/jobs.csv` the jobs
-    of hiring, salary and letters, with `occupation` and `profile`.
+    of hiring, salary and letters, with `occupation` and `profile`. For culture, `pairs.tsv` has the words that
+    counterfactual twins swap, see [`~mitigate.twin_words.read_twin_words`].
 
     Args:
         folder (`Path`):
@@ -70,6 +72,9 @@ def write_rows(folder: Path, attribute: str, tasks: Sequence[str], seed: int) ->
         shutil.copyfile(JOBS.path, unfinished / "items" / "jobs.csv")
         _write(unfinished / "real.jsonl", real_rows(attribute, tasks, seed))
         _write(unfinished / "augmented.jsonl", augmented_rows(attribute, tasks, seed))
+        if attribute == "culture":
+            lines = "".join(f"{first}\t{second}\n" for first, second in culture_pairs())
+            (unfinished / "pairs.tsv").write_text(lines, encoding="utf-8")
         unfinished.rename(folder)
     except OSError:
         # Another process may have been first, and its rows are the same.
