@@ -96,7 +96,11 @@ def _balanced(rows: Dataset, seed: int) -> Dataset:
 def _words_of(twin_pairs: str | None) -> TwinWords:
     try:
         return gender_words() if twin_pairs is None else read_twin_words(twin_pairs)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError(
+            f"`twin_pairs`: {twin_pairs} cannot be read: {error.strerror}. Name a file of pairs."
+        ) from error
+    except ValueError as error:
         raise ConfigError(f"`twin_pairs`: {error}") from error
 
 
@@ -106,7 +110,7 @@ def _with_twins(augmented: Dataset, words: TwinWords, seed: int) -> Dataset:
         reasons = ", ".join(f"{reason}: {number}" for reason, number in report.rejected.items())
         raise ConfigError(
             f"`mitigations`: 'cda' swaps words of the groups {' and '.join(words.groups)}, and none of the "
-            f"{len(augmented)} augmented rows has a twin ({reasons}). Leave it out, or give other words (`twin_pairs`)."
+            f"{len(augmented)} augmented rows has a twin ({reasons}). Leave it out, or set `twin_pairs`."
         )
     return rows
 

@@ -76,7 +76,8 @@ class SweepConfig:
         if self.grid.task == "tasks":
             merged |= dataclasses.asdict(self.tasks)
         data = self.data
-        files = [data.real_file, data.augmented_file, data.test_file, self.mitigation.twin_pairs, *self.mitigation.lexicon]
+        files = [data.real_file, data.augmented_file, data.test_file]
+        files += [self.mitigation.twin_pairs, *self.mitigation.lexicon]
         merged["files"] = {name: _digest(Path(name)) for name in files if name and Path(name).is_file()}
         if self.grid.task == "world":
             merged["files"]["mitigate/world.py"] = _digest(Path(world.__file__))

@@ -192,11 +192,20 @@ class TestRefusals:
         with pytest.raises(ConfigError, match="`twin_pairs` is not read with `made_up_rows`"):
             parse_config([*tasks, "--twin_pairs", "pairs.tsv"])
 
+    def test_a_file_that_holds_no_pairs(self, tmp_path):
+        pairs = tmp_path / "pairs.tsv"
+        pairs.write_text("danish other\nDane Turk\n")
+        config = parse_config(table(tmp_path, ["A Dane sings."], "--twin_pairs", str(pairs)))
+        with pytest.raises(
+            ConfigError, match=r"^`twin_pairs`: .*pairs\.tsv: line 1 must be two words or names with one"
+        ):
+            training_mix(config, make_task(config), Cell(1.0, "cda", 0.5, seed=0))
+
     def test_a_file_of_pairs_that_is_not_there(self, tmp_path, capsys):
         pairs = str(tmp_path / "pairs.tsv")
         arguments = ["--bias_ratios", "0", "0.5", "--mitigations", "none", "cda", "--twin_pairs", pairs]
         assert main(table(tmp_path, ["A Dane sings."], *arguments)) == 2
-        assert f"`twin_pairs`: [Errno 2] No such file or directory: '{pairs}'" in capsys.readouterr().err
+        assert f"`twin_pairs`: {pairs} cannot be read: No such file" in capsys.readouterr().err
         assert not (tmp_path / "out" / "models").exists()
 
     def test_rows_without_a_group_column_cannot_be_balanced(self, tmp_path):

@@ -41,7 +41,8 @@ def ids(**settings):
 def test_every_recipe_can_be_read(path):
     written = yaml.safe_load(path.read_text())
     # A template leaves the files to its user.
-    files = [f"--{name}={name}.csv" for name in ("real_file", "test_file", "twin_pairs") if written.get(name, "") is None]
+    names = ("real_file", "test_file", "twin_pairs")
+    files = [f"--{name}={name}.csv" for name in names if written.get(name, "") is None]
     config = parse_config(["--config", str(path), *files])
     written = {name: value for name, value in written.items() if value is not None}
     assert {name: config.as_dict()[name] for name in written} == written

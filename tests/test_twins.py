@@ -12,7 +12,7 @@ from spacy.training import Example
 from mitigate.lexicons import load_lexicon
 from mitigate.perplexity import model_perplexity
 from mitigate.pronoun_roles import SpacyRoles, roles_by_rule
-from mitigate.twin_words import TwinWords, gender_words
+from mitigate.twin_words import TwinWords, gender_words, read_twin_words
 from mitigate.twins import make_twins, mark_stereotyped
 from tests.pronoun_sentences import HELD_OUT, SENTENCES
 
@@ -135,6 +135,32 @@ class TestWords:
     def test_pairs_that_cannot_be_are_refused(self, pairs, message):
         with pytest.raises(ValueError, match=message):
             TwinWords(("x", "y"), pairs)
+
+
+class TestFiles:
+    def test_pairs_are_read_and_comments_left_out(self, tmp_path):
+        file = tmp_path / "pairs.tsv"
+        file.write_text("# mine\ndanish\tturkish\n\nDenmark\tTürkiye \n# places\nDane\tTurk\n", encoding="utf-8")
+        words = read_twin_words(file)
+        assert words == TwinWords(("danish", "turkish"), (("Denmark", "Türkiye"), ("Dane", "Turk")))
+        assert words.swap("A Dane in Denmark").text == "A Turk in Türkiye"
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "its first line must name two groups"),
+            ("a\ta\nDane\tTurk\n", "its first line must name two groups"),
+            ("a\tb\n# none\n", "`pairs` is empty"),
+            ("a\tb\nDane Turk\n", "line 2 must be two words or names with one tab between them, got 'Dane Turk'"),
+            ("a\tb\n\nDane\tTurk\tPole\n", "line 3 must be two words"),
+            ("a\tb\nDane\t\n", "line 2 must be two words"),
+            ("a\tb\nDane\tTurk\nPole\tDane\n", "words of both groups: Dane"),
+        ],
+    )
+    def test_a_misshapen_file_is_refused_by_its_name(self, tmp_path, text, message):
+        (tmp_path / "pairs.tsv").write_text(text)
+        with pytest.raises(ValueError, match=rf"pairs\.tsv: .*{re.escape(message)}"):
+            read_twin_words(tmp_path / "pairs.tsv")
 
 
 class TestRoles:
