@@ -26,6 +26,9 @@ SPECIAL = ["<pad>", "<unk>", "<eos>", "<mask>"]
 def _isolated(tmp_path, monkeypatch):
     """Every test starts from one seed, in an empty folder of its own."""
     monkeypatch.chdir(tmp_path)
+    # Where an earlier test has used W&B in this process, what a script logs would go to that one's service, and be
+    # written some time after the script has ended.
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)
     torch.set_num_threads(1)
     set_seed(0)
     # Every trainer collects garbage when it is done, which takes six times as long as a tiny training if all that was

@@ -170,6 +170,8 @@ class TestProcesses:
     @pytest.mark.slow
     def test_interrupted_it_ends_at_once_with_a_sentence(self, model, tmp_path):
         command = [sys.executable, str(SCRIPT), *SMALL, "--seeds", *map(str, range(40)), "--model", str(model)]
+        # Jobs in the background of a shell ignore Ctrl-C, and what they start would, too.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         sweep = subprocess.Popen(
             [*command, "--output_dir", str(tmp_path / "out")],
             stdout=subprocess.PIPE,
@@ -177,6 +179,7 @@ class TestProcesses:
             text=True,
             start_new_session=True,
         )
+        signal.signal(signal.SIGINT, before)
         try:
             deadline = time.monotonic() + 200
             while not (tmp_path / "out").exists() or not records(tmp_path / "out"):
