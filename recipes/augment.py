@@ -21,7 +21,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mitigate.augment import (
@@ -40,9 +39,9 @@ from mitigate.augment.summary import Usage, count_usage, render_summary, summari
 from mitigate.recipes.augment_config import AugmentConfig, make_generator, parse_augment_config, read_seeds
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.grid import versions
+from mitigate.recipes.terminal import table_console
 
 _DESCRIPTION = "Let an LLM write rows from seed rows, in six bias types; see docs/augment.md."
-_WIDTH = 130  # characters, where nobody looks at a terminal
 _SHOWN_REASONS = 5
 
 
@@ -110,7 +109,7 @@ def _generate(config: AugmentConfig, missing: Sequence[Request], journal: Journa
         TextColumn("{task.fields[tokens]:,} tokens"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_console()) as progress:
+    with Progress(*columns, console=table_console()) as progress:
         task = progress.add_task("answers", total=len(missing), tokens=0)
         tokens = 0
 
@@ -163,7 +162,7 @@ def _replace(path: Path, lines: Iterable[str]) -> None:
 
 
 def _report(config: AugmentConfig, rows: Rows, usage: Usage, failures: Sequence[Failure]) -> int:
-    _console().print(render_summary(rows))
+    table_console().print(render_summary(rows))
     untold = f", and {usage.untold} answers that do not tell theirs" if usage.untold else ""
     cost = f", at a cost of {usage.cost:,.4f}" if usage.cost else ""
     print(f"{usage.prompt_tokens:,} tokens read and {usage.completion_tokens:,} written{untold}{cost}")
@@ -178,11 +177,6 @@ def _report(config: AugmentConfig, rows: Rows, usage: Usage, failures: Sequence[
     if not rows.accepted:
         print(f"No row passed the checks; {config.arguments.output_dir}/rejected.jsonl says why.", file=sys.stderr)
     return 1 if rows.missing or not rows.accepted else 0
-
-
-def _console() -> Console:
-    # Where nobody looks at a terminal, rich assumes one that is too narrow for the tables.
-    return Console(width=None if sys.stdout.isatty() else _WIDTH)
 
 
 if __name__ == "__main__":

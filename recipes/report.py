@@ -14,26 +14,23 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from mitigate.analysis import analyse
 from mitigate.cells import Cell
-from mitigate.grid import analyse_grid, bias_types_of
+from mitigate.grid import GridAnalysis, analyse_grid, bias_types_of
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.description import Description, described_records, read_description
 from mitigate.recipes.publish import publish_report, publish_view, read_place
+from mitigate.recipes.terminal import table_console
 from mitigate.report import render, write_figure, write_html, write_table
 from mitigate.report.compare import Side, compare_tables, render_comparison, write_comparison
 from mitigate.report.grid import grid_tables, render_grid, write_grid_html
 from mitigate.report.rows import audit_findings, rows_table
 from mitigate.report.tables import Table, curve_table, replace_file, slope_table, subgroup_tables
 
-_WIDTH = 130  # characters
-Record = dict[str, Any]
 Audit = dict[str, Any] | None
 
 
@@ -99,19 +96,26 @@ def write_report(folder: Path, description: Description, place: str | None = Non
         ConfigError: If `audit.json` in the folder is not what `mitigate audit` writes.
     """
     records = list(described_records(folder, description))
-    audit = _read_audit(folder)
-    console = _console()
+    page = {
+        "title": description.title,
+        "config": description.config,
+        "versions": description.versions,
+        "records": records,
+        "audit": _read_audit(folder),
+    }
+    grid = None
     try:
         if len(description.tasks) > 1 or len(bias_types_of(records)) > 1:
-            _report_grid(folder, description, records, audit, console)
+            grid = analyse_grid(records, description.tasks)
+            _report_grid(folder, grid, page)
         else:
-            _report_one(folder, description, records, audit, console)
+            _report_one(folder, description, page)
     except ValueError as error:
         print(f"There is no report: {error}", file=sys.stderr)
         return 1
     print(f"Report: {folder / 'report.html'}")
     if place:
-        return publish_report(folder, description, analyse_grid(records, description.tasks), place)
+        return publish_report(folder, description, grid or analyse_grid(records, description.tasks), place)
     return 0
 
 
@@ -137,7 +141,7 @@ def compare(first: Path, second: Path, output_dir: Path, place: str | None = Non
     """
     try:
         sides = _side(first), _side(second)
-        _console().print(render_comparison(*sides))
+        table_console().print(render_comparison(*sides))
     except ConfigError:
         raise
     except ValueError as error:
@@ -160,48 +164,22 @@ def _side(folder: Path) -> Side:
     return Side(str(folder), description.title, grid, settings, description.versions)
 
 
-def _console() -> Console:
-    # Where nobody looks at a terminal, rich assumes one that is too narrow for the tables.
-    return Console(width=None if sys.stdout.isatty() else _WIDTH)
-
-
-def _report_one(
-    folder: Path, description: Description, records: Sequence[Record], audit: Audit, console: Console
-) -> None:
+def _report_one(folder: Path, description: Description, page: dict[str, Any]) -> None:
     (task,) = description.tasks.values()
-    analysis = analyse(records, labels=task.labels)
-    console.print(render(analysis))
+    analysis = analyse(page["records"], labels=task.labels)
+    table_console().print(render(analysis))
     write_table(analysis, folder / "table.csv")
     write_figure(analysis, folder / "inheritance.svg")
     tables = [slope_table(analysis), curve_table(analysis, "bias"), curve_table(analysis, "utility")]
-    rows = rows_table(records)
+    rows = rows_table(page["records"])
     _write_tables(folder, [*tables, *subgroup_tables(analysis), *([rows] if rows else [])])
-    write_html(
-        analysis,
-        folder / "report.html",
-        title=description.title,
-        config=description.config,
-        versions=description.versions,
-        records=records,
-        audit=audit,
-    )
+    write_html(analysis, folder / "report.html", **page)
 
 
-def _report_grid(
-    folder: Path, description: Description, records: Sequence[Record], audit: Audit, console: Console
-) -> None:
-    grid = analyse_grid(records, description.tasks)
-    console.print(render_grid(grid))
-    _write_tables(folder, grid_tables(grid, records))
-    write_grid_html(
-        grid,
-        folder / "report.html",
-        title=description.title,
-        config=description.config,
-        versions=description.versions,
-        records=records,
-        audit=audit,
-    )
+def _report_grid(folder: Path, grid: GridAnalysis, page: dict[str, Any]) -> None:
+    table_console().print(render_grid(grid))
+    _write_tables(folder, grid_tables(grid, page["records"]))
+    write_grid_html(grid, folder / "report.html", **page)
 
 
 def _write_tables(folder: Path, tables: Iterable[Table]) -> None:

@@ -20,7 +20,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock, Timeout
-from rich.console import Console
 
 from mitigate.cells import Cell
 from mitigate.recipes.baselines import OWN_ROWS
@@ -34,6 +33,7 @@ from mitigate.recipes.grid import cells_of
 from mitigate.recipes.records import record_path, records_folder, write_record
 from mitigate.recipes.report import report_sweep
 from mitigate.recipes.tasks import Task
+from mitigate.recipes.terminal import table_console
 from mitigate.recipes.tracking import choose_tracking
 
 
@@ -66,7 +66,7 @@ def _main(arguments: list[str]) -> int:
     if config.run.dry_run:
         with TemporaryDirectory() as scratch:  # made-up rows are written beside the results
             _checked_rows(replace(config, run=replace(config.run, output_dir=scratch)))
-        show_plan(config, _console())
+        show_plan(config, table_console())
         return 0
     task = _checked_rows(config)
     folder = Path(config.run.output_dir)
@@ -102,14 +102,6 @@ def _run(config: SweepConfig, cells: list[Cell]) -> None:
             left = fmean(times) * (len(cells) - done) / engine.capacity if times else None
             end = f"; about {duration(left)} left" if left else ""
             print(f"[{done}/{len(cells)}] {_summary(record)}{end}", flush=True)
-
-
-_WIDTH = 130  # characters
-
-
-def _console() -> Console:
-    # Where nobody looks at a terminal, rich assumes one that is too narrow for the tables.
-    return Console(width=None if sys.stdout.isatty() else _WIDTH)
 
 
 def _is_done(config: SweepConfig, cell: Cell) -> bool:
