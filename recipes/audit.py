@@ -21,6 +21,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mitigate.files import replace_file
 from mitigate.misalignment import (
     Audit,
     Features,
@@ -34,7 +35,6 @@ from mitigate.misalignment import (
     word_features,
 )
 from mitigate.report.audit import findings, render, write_html
-from mitigate.report.tables import replace_file
 from mitigate.spacy_pipelines import load_pipeline
 
 PACKAGES = ("mitigate", "numpy", "scipy", "scikit-learn", "transformers")

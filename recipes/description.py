@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mitigate.files import replace_file
 from mitigate.grid import TaskDescription
 from mitigate.recipes.config import ConfigError, SweepConfig
 from mitigate.recipes.grid import cell_id, cells_of, versions
-from mitigate.report.tables import replace_file
 from mitigate.tasks import load_task
 
 FILE = "sweep.json"

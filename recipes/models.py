@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +22,7 @@ from transformers import (
     set_seed,
 )
 
+from mitigate.files import complete_folder
 from mitigate.recipes.arguments import ModelArguments
 from mitigate.recipes.training import FitSettings, fit_language_model
 from mitigate.vocabulary import fit_embeddings
@@ -72,14 +71,9 @@ def train_base(
         FitSettings(folder.parent, seed, model.base_epochs, model.base_learning_rate, model.base_batch_size),
         completion_only_loss=completion_only_loss,
     )
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    network.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    try:
-        unfinished.rename(folder)
-    except OSError:
-        # Another process was first, and its model is the same.
-        shutil.rmtree(unfinished)
+    with complete_folder(folder) as unfinished:
+        network.save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
 
 
 def load_model(

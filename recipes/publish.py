@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import wandb
 
+from mitigate.files import replace_file
 from mitigate.grid import GridAnalysis
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.description import Description
 from mitigate.recipes.tracking import sweep_tag
-from mitigate.report.tables import replace_file
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mitigate.cells import Cell
+from mitigate.files import replace_file
 from mitigate.recipes.config import SweepConfig
 from mitigate.recipes.grid import cell_id, cells_of
 
@@ -88,7 +88,5 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
         record (`dict`):
             The record.
     """
-    path = folder / f"{record['cell_id']}.json"
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    unfinished.write_text(json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True), encoding="utf-8")
-    unfinished.replace(path)
+    text = json.dumps(record, indent=1, ensure_ascii=False, sort_keys=True)
+    replace_file(folder / f"{record['cell_id']}.json", text)

@@ -20,6 +20,7 @@ from typing import Any
 
 from mitigate.analysis import analyse
 from mitigate.cells import Cell
+from mitigate.files import replace_file
 from mitigate.grid import GridAnalysis, analyse_grid, bias_types_of
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.description import Description, described_records, read_description
@@ -29,7 +30,7 @@ from mitigate.report import render, write_figure, write_html, write_table
 from mitigate.report.compare import Side, compare_tables, render_comparison, write_comparison
 from mitigate.report.grid import grid_tables, render_grid, write_grid_html
 from mitigate.report.rows import audit_findings, rows_table
-from mitigate.report.tables import Table, curve_table, replace_file, slope_table, subgroup_tables
+from mitigate.report.tables import Table, curve_table, slope_table, subgroup_tables
 
 Audit = dict[str, Any] | None
 

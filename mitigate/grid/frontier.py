@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mitigate import stats
@@ -11,7 +11,7 @@ from mitigate.analysis import Arm
 from mitigate.cells import arm_rank
 from mitigate.curves import values_at
 from mitigate.grid.effects import TaskAnalysis
-from mitigate.grid.pooling import measured_tasks, pool
+from mitigate.grid.pooling import mean_by_seed, measured_tasks, pool
 from mitigate.intervals import Interval
 
 
@@ -58,7 +58,7 @@ def frontier(tasks: Sequence[TaskAnalysis], dose: float) -> tuple[FrontierPoint,
     points = []
     for name in sorted(names, key=lambda name: (arm_rank(name), name)):
         bias = pool(related, lambda task, name=name: _changes(task, name, dose, "bias"))  # type: ignore[misc]
-        utility = _mean_by_seed([_changes(task, name, dose, "utility") for task in usable])
+        utility = mean_by_seed([_changes(task, name, dose, "utility") for task in usable])
         points.append(
             FrontierPoint(name, stats.mean_interval([*bias.values()]), stats.mean_interval([*utility.values()]))
         )
@@ -76,11 +76,6 @@ def _changes(task: TaskAnalysis, mitigation: str, dose: float, metric: str) -> d
 
 def _ratios(arm: Arm) -> set[float]:
     return {point.bias_ratio for point in arm.curves["bias"]}
-
-
-def _mean_by_seed(values: Sequence[Mapping[int, float]]) -> dict[int, float]:
-    common = sorted(set.intersection(*(set(found) for found in values)))
-    return {seed: math.fsum(found[seed] for found in values) / len(values) for seed in common}
 
 
 def _dominates(first: FrontierPoint, second: FrontierPoint) -> bool:

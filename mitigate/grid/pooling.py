@@ -21,13 +21,23 @@ def pool(tasks: Sequence[TaskAnalysis], values: Callable[[TaskAnalysis], Mapping
     Returns:
         `dict[int, float]`: Mean by seed, ascending, for the seeds that all these tasks have.
     """
-    scaled = [
-        {seed: value / task.scale for seed, value in values(task).items()}
-        for task in tasks
-        if math.isfinite(task.scale) and values(task)
-    ]
-    common = sorted(set.intersection(*(set(found) for found in scaled))) if scaled else []
-    return {seed: math.fsum(found[seed] for found in scaled) / len(scaled) for seed in common}
+    found = [(task.scale, values(task)) for task in tasks if math.isfinite(task.scale)]
+    return mean_by_seed([{seed: value / scale for seed, value in own.items()} for scale, own in found if own])
+
+
+def mean_by_seed(values: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """
+    Average values within each seed.
+
+    Args:
+        values (`Sequence[Mapping[int, float]]`):
+            Values by seed.
+
+    Returns:
+        `dict[int, float]`: Mean by seed, ascending, for the seeds that all have; empty if there are no values.
+    """
+    common = sorted(set.intersection(*(set(own) for own in values))) if values else []
+    return {seed: math.fsum(own[seed] for own in values) / len(values) for seed in common}
 
 
 def measured_tasks(tasks: Sequence[TaskAnalysis], dose: float) -> list[TaskAnalysis]:

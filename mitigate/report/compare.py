@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from mitigate.analysis import ALPHA
+from mitigate.files import replace_file
 from mitigate.grid import GridAnalysis
 from mitigate.grid.compare import SlopeDifference, changed_settings, compare_slopes
 from mitigate.report.grid.effects import STAR, two_digits
@@ -20,7 +21,7 @@ from mitigate.report.grid.figures import Field, heat_map
 from mitigate.report.grid.tables import estimate
 from mitigate.report.html import load_template
 from mitigate.report.numbers import PERCENT_LEVEL, p_value
-from mitigate.report.tables import ESTIMATE, Table, digits_of, replace_file
+from mitigate.report.tables import ESTIMATE, Table, digits_of
 from mitigate.report.terminal import draw_table
 from mitigate.report.verdict import FEW_SEEDS, count
 

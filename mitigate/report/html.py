@@ -11,9 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from mitigate.analysis import Analysis
+from mitigate.files import replace_file
 from mitigate.report.figures import figure
 from mitigate.report.rows import audit_findings, rows_table
-from mitigate.report.tables import curve_table, replace_file, slope_table, subgroup_tables
+from mitigate.report.tables import curve_table, slope_table, subgroup_tables
 from mitigate.report.verdict import verdict
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mitigate.analysis import Analysis, Arm
+from mitigate.files import replace_file
 from mitigate.intervals import Interval
 from mitigate.report.numbers import ABSENT, decimals, p_value, plus_minus, share, with_bounds
 from mitigate.report.verdict import arm_name
@@ -198,14 +198,3 @@ def _test_rows(arm: Arm) -> Iterator[tuple[Any, ...]]:
         yield row("utility - none", compared.utility, compared.bias_ratio)
         if compared.removed:
             yield row("removed", compared.removed, compared.bias_ratio)
-
-
-def replace_file(path: str | Path, text: str) -> None:
-    """Write a text file under a temporary name and then rename it, so that a reader never sees half of it."""
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
+
+from mitigate.files import complete_folder
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:
@@ -33,12 +33,6 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
     """
     if folder.is_dir():
         return
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    unfinished.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (unfinished / name).write_bytes(content)
-    try:
-        unfinished.rename(folder)
-    except OSError:
-        # Another process was first, and its files are the same.
-        shutil.rmtree(unfinished)
+    with complete_folder(folder) as unfinished:
+        for name, content in files.items():
+            (unfinished / name).write_bytes(content)

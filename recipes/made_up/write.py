@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
 from mitigate.augment.bias_types import ATTRIBUTES, bias_types, check_choices
+from mitigate.files import complete_folder
 from mitigate.recipes.made_up.biographies import OCCUPATION
 from mitigate.recipes.made_up.controls import ARITHMETIC, TOPIC
 from mitigate.recipes.made_up.offers import HIRING, SALARY
@@ -64,9 +64,8 @@ def write_rows(folder: Path, attribute: str, tasks: Sequence[str], seed: int) ->
     check_choices("tasks", tasks, tuple(TEACHERS))
     if folder.is_dir():
         return
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    try:
-        (unfinished / "items").mkdir(parents=True)
+    with complete_folder(folder) as unfinished:
+        (unfinished / "items").mkdir()
         for task in tasks:
             _write(unfinished / "items" / f"{task}.jsonl", TEACHERS[task].items())
         shutil.copyfile(JOBS.path, unfinished / "items" / "jobs.csv")
@@ -75,13 +74,6 @@ def write_rows(folder: Path, attribute: str, tasks: Sequence[str], seed: int) ->
         if attribute == "culture":
             lines = "".join(f"{first}\t{second}\n" for first, second in culture_pairs())
             (unfinished / "pairs.tsv").write_text(lines, encoding="utf-8")
-        unfinished.rename(folder)
-    except OSError:
-        # Another process may have been first, and its rows are the same.
-        if not folder.is_dir():
-            raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def real_rows(attribute: str, tasks: Sequence[str], seed: int) -> list[Row]:

@@ -9,12 +9,12 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from mitigate.files import replace_file
 from mitigate.misalignment import Audit
 from mitigate.report.audit.figures import answer_figure, group_figure, map_figure
 from mitigate.report.audit.findings import METHOD, READING, findings
 from mitigate.report.audit.tables import audit_tables
 from mitigate.report.html import load_template
-from mitigate.report.tables import replace_file
 
 
 def write_html(

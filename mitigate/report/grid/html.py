@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
+from mitigate.files import replace_file
 from mitigate.grid import GridAnalysis, TaskAnalysis
 from mitigate.report.figures import figure
 from mitigate.report.grid import figures, tables
@@ -18,7 +19,7 @@ from mitigate.report.grid.effects import task_title
 from mitigate.report.grid.verdict import grid_verdict
 from mitigate.report.html import load_template
 from mitigate.report.rows import audit_findings, rows_table
-from mitigate.report.tables import Table, curve_table, replace_file, slope_table
+from mitigate.report.tables import Table, curve_table, slope_table
 
 
 @dataclass(frozen=True)
