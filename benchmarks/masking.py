@@ -30,7 +30,7 @@ from transformers import PreTrainedTokenizerFast
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from mitigate import BiasMaskCollator, Lexicon
-from mitigate.matching import WordMatcher
+from mitigate.words import WordMatcher
 
 Rows = list[list[int]]
 Way = Callable[[Rows], object]

@@ -19,8 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mitigate.pronoun_roles import roles_by_rule
-from mitigate.swaps import in_case_of
+from mitigate.twins import in_case_of, roles_by_rule
 
 WOMEN = {"he": "she", "him": "her", "his": "her", "himself": "herself"}
 MEN = re.compile(r"(?<![^\W_])(?:he|him|his|himself)(?![^\W_])", re.IGNORECASE)

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from mitigate.alignment import Pooling
+from mitigate.batches import is_encoder_decoder
 from mitigate.callbacks.attachment import BackboneHooks, hide_provenance
 from mitigate.callbacks.checkpoints import load_from_checkpoint, save_in_checkpoint
 from mitigate.callbacks.checks import check_groups, unsupported
@@ -20,9 +22,7 @@ from mitigate.callbacks.host import act_on_rows, calling_trainer, keep_groups, r
 from mitigate.callbacks.monitor import ensure_monitor
 from mitigate.callbacks.settings import AlignmentSettings
 from mitigate.callbacks.term import AlignmentTerm
-from mitigate.pooling import Pooling
 from mitigate.provenance import AUGMENTED_COLUMN
-from mitigate.texts import is_encoder_decoder
 from mitigate.warnings import NoEffectWarning
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class AlignmentLossCallback(TrainerCallback):
     remains the trainer's; the term is logged as `alignment/<discrepancy>` (its mean over the micro-batches since the
     last log, without the weight), with `alignment/coverage`, the share of micro-batches that had enough rows of either
     kind, and `alignment/effective_rank`, which falls if all representations become alike
-    ([`mitigate.spectrum.effective_rank`] of the rows last compared). A weight that changes is logged as
+    ([`mitigate.alignment.effective_rank`] of the rows last compared). A weight that changes is logged as
     `alignment/weight`.
 
     As with other auxiliary losses, the term is a mean over micro-batches: it is divided by the number of accumulation
@@ -57,8 +57,9 @@ class AlignmentLossCallback(TrainerCallback):
         weight (`float`, *optional*, defaults to 0.1):
             Weight of the term, denoted \\( \lambda \\). At least 0.
         discrepancy (`str` or `Callable`, *optional*, defaults to `"mmd"`):
-            `"mean"`, `"coral"`, `"mmd"`, `"energy"`, `"sliced_wasserstein"` (see [`mitigate.discrepancies`]), or a
-            function of two tensors of shapes `(n, d)` and `(m, d)` that returns a scalar.
+            `"mean"`, `"coral"`, `"mmd"`, `"energy"`, `"sliced_wasserstein"` (see
+            [`mitigate.alignment.discrepancies`]), or a function of two tensors of shapes `(n, d)` and `(m, d)` that
+            returns a scalar.
         relative (`bool`, *optional*, defaults to `False`):
             Whether `weight` is the ratio of the norms of the gradients of term and loss with respect to the hidden
             states, instead of the factor of the term. It says how much the term counts whatever its units, and does

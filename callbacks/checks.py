@@ -8,9 +8,9 @@ from typing import Any
 from datasets import Dataset
 from transformers import Trainer
 
+from mitigate.batches import layout_of, read_texts
 from mitigate.callbacks.host import training_rows
 from mitigate.provenance import ProvenanceError, ProvenanceSource, as_flag
-from mitigate.texts import layout_of, read_texts
 
 # Rows that are read, evenly spread, to learn the bias ratio of a data set that has no column for it.
 _SAMPLED_ROWS = 2000

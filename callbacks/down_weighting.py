@@ -10,12 +10,12 @@ from torch.nn.functional import cross_entropy
 from torch.utils.hooks import RemovableHandle
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from mitigate.batches import is_encoder_decoder
 from mitigate.callbacks.attachment import read_provenance
 from mitigate.callbacks.checks import unsupported
 from mitigate.callbacks.host import act_on_rows, calling_trainer, require_constructor, trainer_variable
 from mitigate.callbacks.monitor import ensure_monitor
 from mitigate.provenance import AUGMENTED_COLUMN
-from mitigate.texts import is_encoder_decoder
 
 
 class DownWeightCallback(TrainerCallback):
@@ -210,7 +210,7 @@ def is_augmented(provenance: Tensor) -> Tensor:
 
     Args:
         provenance (`torch.Tensor` of shape `(batch, length)`, int64):
-            Segment and provenance of each token, see [`~mitigate.collation.ProvenanceCollator`].
+            Segment and provenance of each token, see [`~mitigate.batches.ProvenanceCollator`].
 
     Returns:
         `torch.Tensor` of shape `(batch, length)`, bool: Whether each is; padding is not.

@@ -9,11 +9,9 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback
 
-from mitigate.collation import ProvenanceCollator, TextStep
+from mitigate.batches import ProvenanceCollator, TextStep, is_encoder_decoder
 from mitigate.provenance import MARK, ProvenanceError, ProvenanceSource
-from mitigate.tag_steps import RemoveTags, SilenceTags, WriteTags
-from mitigate.tags import BiasTagTokenizer
-from mitigate.texts import is_encoder_decoder
+from mitigate.tags import BiasTagTokenizer, RemoveTags, SilenceTags, WriteTags
 
 
 def calling_trainer() -> Trainer:

@@ -18,18 +18,16 @@ from transformers import (
     TrainingArguments,
 )
 
+from mitigate.batches import TextStep, read_texts
 from mitigate.callbacks.alignment import AlignmentLossCallback
 from mitigate.callbacks.down_weighting import DownWeightCallback
 from mitigate.callbacks.host import act_on_rows, calling_trainer, require_constructor, training_rows
 from mitigate.callbacks.monitor import ensure_monitor
-from mitigate.collation import TextStep
-from mitigate.finders import Finder
-from mitigate.mask_config import MaskConfig, Words, ensure_mask_tokens
-from mitigate.mask_steps import MaskSensitiveWords
+from mitigate.masks import MaskConfig, MaskSensitiveWords, ensure_mask_tokens
+from mitigate.masks.config import Words
 from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceSource
-from mitigate.tag_steps import NOTICE, TokenPosition, WriteTags, check_tagging
-from mitigate.tags import BiasTagTokenizer
-from mitigate.texts import read_texts
+from mitigate.tags import BiasTagTokenizer, TokenPosition, WriteTags, check_tagging
+from mitigate.tags.steps import NOTICE
 from mitigate.vocabulary import (
     embedding_matrix,
     embedding_rows,
@@ -38,6 +36,7 @@ from mitigate.vocabulary import (
     has_plain_embeddings,
 )
 from mitigate.warnings import NoEffectWarning
+from mitigate.words import Finder
 
 logger = logging.getLogger(__name__)
 

@@ -12,12 +12,11 @@ from accelerate.utils import broadcast_object_list
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
+from mitigate.batches import is_encoder_decoder
 from mitigate.callbacks.mitigation import MitigationCallback
 from mitigate.seeding import preserved_random_state
-from mitigate.tag_steps import TokenPosition
-from mitigate.tags import BiasTagTokenizer
+from mitigate.tags import BiasTagTokenizer, TokenPosition
 from mitigate.tasks import Question, Scores, evaluate_prompts
-from mitigate.texts import is_encoder_decoder
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from mitigate.bank import Sample
+from mitigate.alignment import Pooling, Sample, answer_tokens, last_tokens, mean_pool, number_segments, token_counts
 from mitigate.callbacks.gathering import gather_marks, gather_rows
-from mitigate.pooling import Pooling, answer_tokens, last_tokens, mean_pool, number_segments, token_counts
 from mitigate.provenance import GROUP_SHIFT
 
 SIDES = ("real", "augmented")
@@ -85,7 +84,7 @@ def read_rows(
         kwargs (`dict`):
             Keyword arguments of the model's forward pass.
         provenance (`torch.Tensor` of shape `(batch, length)`, int64):
-            Group, segment and provenance of each token, see [`~mitigate.collation.ProvenanceCollator`].
+            Group, segment and provenance of each token, see [`~mitigate.batches.ProvenanceCollator`].
         pooling (`"mean"`, `"last"` or `"answer"`):
             Which tokens of a row are pooled.
         condition (`str`, *optional*):

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mitigate.discrepancies import MINIMUM_ROWS, Discrepancy, get_discrepancy
-from mitigate.pooling import POOLINGS, Pooling
+from mitigate.alignment import MINIMUM_ROWS, POOLINGS, Discrepancy, Pooling, get_discrepancy
 
 
 @dataclass(frozen=True, kw_only=True)

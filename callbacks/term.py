@@ -9,13 +9,17 @@ import torch
 from torch import Tensor
 from transformers import Trainer
 
-from mitigate.bank import FeatureBank, Sample
+from mitigate.alignment import (
+    Discrepancy,
+    FeatureBank,
+    Sample,
+    conditional_discrepancy,
+    effective_rank,
+    sliced_wasserstein,
+)
 from mitigate.callbacks.rows import SIDES, BatchRows, read_rows
 from mitigate.callbacks.settings import AlignmentSettings
 from mitigate.callbacks.weighting import Factor, Weighting
-from mitigate.conditional import conditional_discrepancy
-from mitigate.discrepancies import Discrepancy, sliced_wasserstein
-from mitigate.spectrum import effective_rank
 
 
 class AlignmentTerm:

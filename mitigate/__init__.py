@@ -1,8 +1,7 @@
 """Training-time mitigation of bias inheritance for Hugging Face trainers."""
 
 from mitigate.lexicons import Lexicon, load_lexicon
-from mitigate.mask_config import MaskConfig
-from mitigate.masks import BiasMaskCollator
+from mitigate.masks import BiasMaskCollator, MaskConfig
 from mitigate.provenance import ProvenanceError
 from mitigate.tags import BiasTagTokenizer
 from mitigate.warnings import NoEffectWarning

@@ -22,7 +22,7 @@ from typing import Any
 from datasets import Dataset
 
 from mitigate.dose import stereotyped_share
-from mitigate.twin_words import TwinWords
+from mitigate.twins import TwinWords
 
 GROUPS = ("female", "male")
 

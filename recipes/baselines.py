@@ -7,13 +7,12 @@ from datasets import Dataset, concatenate_datasets
 
 from mitigate.arms import ARMS
 from mitigate.cells import Cell
-from mitigate.counterfactuals import PAIR_COLUMN, UNPAIRED, pair_with_twins
 from mitigate.mixing import mix
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.tasks import Task
 from mitigate.resampling import balance_groups
-from mitigate.twin_words import TwinWords, gender_words, read_twin_words
+from mitigate.twins import PAIR_COLUMN, UNPAIRED, TwinWords, gender_words, pair_with_twins, read_twin_words
 
 BALANCED_COLUMN = "balanced"
 ROW_BASELINES = ("balanced", "cda")

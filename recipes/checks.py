@@ -9,13 +9,13 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from mitigate.alignment import get_discrepancy
 from mitigate.augment.bias_types import ATTRIBUTES
 from mitigate.cells import ALL_TYPES
-from mitigate.discrepancies import get_discrepancy
 from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts
 from mitigate.recipes.arguments import BIAS_TYPES, MITIGATIONS, TRACKERS
-from mitigate.tag_steps import check_tagging
+from mitigate.tags import check_tagging
 from mitigate.tasks import TASKS
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 from mitigate.arms import ARMS, equal_steps
 from mitigate.callbacks import MitigationCallback
 from mitigate.cells import CONTROL, Cell
-from mitigate.mask_config import MaskConfig
+from mitigate.masks import MaskConfig
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.baselines import ROW_BASELINES
 from mitigate.recipes.config import SweepConfig
@@ -23,8 +23,7 @@ from mitigate.recipes.measuring import Asking
 from mitigate.recipes.models import load_model
 from mitigate.recipes.tasks import Task
 from mitigate.recipes.training import FitSettings, as_turns, fit_classifier, fit_language_model
-from mitigate.tag_steps import TokenPosition
-from mitigate.tags import BiasTagTokenizer
+from mitigate.tags import BiasTagTokenizer, TokenPosition
 from mitigate.vocabulary import fit_embeddings
 
 SHUFFLED_COLUMN = "shuffled"

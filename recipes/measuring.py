@@ -12,7 +12,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mitigate.metrics import js_distance, stereotype_gap
 from mitigate.scoring import candidate_probabilities, label_probabilities
-from mitigate.tag_steps import TokenPosition
+from mitigate.tags import TokenPosition
 
 Probabilities = Sequence[NDArray[np.float64]]
 

@@ -22,7 +22,7 @@ from mitigate.recipes.measuring import Asking
 from mitigate.recipes.tables import prepare_rows, training_files
 from mitigate.recipes.tasks import draw
 from mitigate.tasks import Scores, evaluate_prompts
-from mitigate.twin_words import read_twin_words
+from mitigate.twins import read_twin_words
 
 
 class TaskSuite:

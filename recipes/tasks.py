@@ -13,7 +13,7 @@ from mitigate.recipes.arguments import DataArguments
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.measuring import Asking, Probabilities, classification_scores, opinion_scores, probabilities
 from mitigate.recipes.tables import Table
-from mitigate.twin_words import TwinWords
+from mitigate.twins import TwinWords
 from mitigate.world import World
 
 

@@ -8,9 +8,9 @@ from peft import LoraConfig
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
+from mitigate.alignment import DISCREPANCIES, get_discrepancy
 from mitigate.callbacks import AlignmentLossCallback
 from mitigate.callbacks.host import calling_trainer
-from mitigate.discrepancies import DISCREPANCIES, get_discrepancy
 
 WEIGHT = 0.7
 

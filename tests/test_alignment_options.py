@@ -21,11 +21,11 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from mitigate import BiasMaskCollator
+from mitigate.alignment import get_discrepancy, mean_discrepancy
+from mitigate.batches import ProvenanceCollator
 from mitigate.callbacks import AlignmentLossCallback, MitigationCallback
 from mitigate.callbacks.attachment import decoder_layer
 from mitigate.callbacks.rows import read_rows
-from mitigate.collation import ProvenanceCollator
-from mitigate.discrepancies import get_discrepancy, mean_discrepancy
 from mitigate.provenance import ProvenanceSource, group_code
 from mitigate.warnings import NoEffectWarning
 from tests.test_alignment import WEIGHT, GradientRecorder, assert_same, gradients, keep_provenance, pooled

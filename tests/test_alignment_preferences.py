@@ -9,8 +9,8 @@ from peft import LoraConfig
 from transformers import LlamaForSequenceClassification
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
+from mitigate.alignment import mean_discrepancy
 from mitigate.callbacks import AlignmentLossCallback
-from mitigate.discrepancies import mean_discrepancy
 from tests.test_alignment import WEIGHT, GradientRecorder, assert_same, pooled
 
 FLAGS = [True, False, True, False]

@@ -5,10 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitigate.bank import FeatureBank, Sample
-from mitigate.conditional import conditional_discrepancy
-from mitigate.discrepancies import mean_discrepancy
-from mitigate.spectrum import effective_rank
+from mitigate.alignment import FeatureBank, Sample, conditional_discrepancy, effective_rank, mean_discrepancy
 
 
 def sample(*values, groups=None):

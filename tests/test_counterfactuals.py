@@ -7,8 +7,8 @@ from datasets import ClassLabel, Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitigate.counterfactuals import pair_with_twins
 from mitigate.dose import group_label_association
+from mitigate.twins import pair_with_twins
 from mitigate.world import World
 
 WORLD = World()

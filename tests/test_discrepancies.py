@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import energy_distance, wasserstein_distance
 
-from mitigate.discrepancies import (
+from mitigate.alignment import (
     BANDWIDTHS,
     DISCREPANCIES,
     MINIMUM_ROWS,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mitigate import BiasMaskCollator, MaskConfig
-from mitigate.finders import SpacyFinder, TextFinder
+from mitigate.words import SpacyFinder, TextFinder
 from tests import tiny_tokenizers
 
 BUILDS = [
@@ -113,7 +113,7 @@ class TestFunctions:
             masked(tokenizer, BiasMaskCollator(tokenizer, lambda text: [span]), "she said")
 
     def test_remembers_so_many_texts(self, monkeypatch):
-        monkeypatch.setattr("mitigate.finders._REMEMBERED", 2)
+        monkeypatch.setattr("mitigate.words.finders._REMEMBERED", 2)
         tokenizer, finder = tiny_tokenizers.byte_level_bpe(), Calls()
         find = TextFinder(tokenizer, finder).find_all
         a, b, c = (tokenizer(text).input_ids for text in "abc")

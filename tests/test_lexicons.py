@@ -10,8 +10,8 @@ import pytest
 import mitigate.lexicons
 from mitigate.lexicons import Group, Lexicon, Members, available_lexicons, load_lexicon
 from mitigate.lexicons.files import read_word_list
-from mitigate.matching import WordMatcher
-from mitigate.twin_words import gender_words
+from mitigate.twins import gender_words
+from mitigate.words import WordMatcher
 from tests import tiny_tokenizers
 
 FOLDER = Path(mitigate.lexicons.__file__).parent

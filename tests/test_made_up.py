@@ -17,8 +17,7 @@ from mitigate.tasks import TASKS, Prompt, Source, load_task
 from mitigate.tasks.answers import plain_text
 from mitigate.tasks.letters import style_shares
 from mitigate.tasks.salary import parse_salary
-from mitigate.twin_words import read_twin_words
-from mitigate.twins import make_twins
+from mitigate.twins import make_twins, read_twin_words
 
 KEPT = {"hiring", "salary", "letters", "stories"}  # tasks whose items are names
 

@@ -12,10 +12,10 @@ from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 from trl.trainer.reward_trainer import DataCollatorForPreference as DataCollatorForReward
 
 from mitigate import BiasMaskCollator, BiasTagTokenizer, MaskConfig
+from mitigate.batches import Text
 from mitigate.lexicons import Group, Lexicon
-from mitigate.mask_steps import MaskSensitiveWords
+from mitigate.masks import MaskSensitiveWords
 from mitigate.provenance import Segment
-from mitigate.texts import Text
 from tests import tiny_tokenizers
 
 WORDS = ["she", "sits", "he", "stands", "Dutch", "French", "here", "woman", "well", "now", "lady"]

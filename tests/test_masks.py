@@ -5,8 +5,8 @@ import torch
 from transformers import DataCollatorForSeq2Seq, DataCollatorWithPadding
 
 from mitigate.lexicons import Lexicon
-from mitigate.mask_config import MaskConfig, mask_token_ids
-from mitigate.masks import BiasMaskCollator
+from mitigate.masks import BiasMaskCollator, MaskConfig
+from mitigate.masks.config import mask_token_ids
 from mitigate.provenance import ProvenanceError
 from tests import tiny_tokenizers
 

@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
 from mitigate.lexicons import Lexicon, load_lexicon
-from mitigate.matching import WordMatcher
+from mitigate.words import WordMatcher
 from tests import tiny_tokenizers
 
 WORDS = ("he", "she", "her", "woman", "United States", "Guinea", "Guinea-Bissau", "Papua New Guinea", "Tomé", "éhe")

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitigate.entries import read_entries
 from mitigate.lexicons import Lexicon
-from mitigate.matching import WordMatcher
+from mitigate.words import WordMatcher, read_entries
 from tests import tiny_tokenizers
 
 TOKENIZERS = {"byte_level_bpe": tiny_tokenizers.byte_level_bpe(), "metaspace_bpe": tiny_tokenizers.metaspace_bpe()}

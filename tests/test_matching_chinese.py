@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from mitigate import BiasMaskCollator
 from mitigate.lexicons import Group, Lexicon
-from mitigate.matching import WordMatcher
+from mitigate.words import WordMatcher
 from tests import tiny_tokenizers
 
 BUILDS = {

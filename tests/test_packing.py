@@ -5,9 +5,9 @@ import torch
 from datasets import Dataset
 
 from mitigate import BiasTagTokenizer, ProvenanceError
+from mitigate.batches import Edit, apply_edits, merge_edits, read_texts
 from mitigate.callbacks import MitigationCallback
 from mitigate.provenance import MARK, ProvenanceSource
-from mitigate.texts import Edit, apply_edits, merge_edits, read_texts
 from tests.test_mitigation_callback import FLAGS, MASK, SENTENCES, TAG, make_trainer, rows, train
 
 STRATEGIES = ["bfd", "bfd_split", "wrapped"]

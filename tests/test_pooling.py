@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitigate.pooling import answer_tokens, last_tokens, mean_pool, number_segments, token_counts
+from mitigate.alignment import answer_tokens, last_tokens, mean_pool, number_segments, token_counts
 
 HIDDEN = torch.tensor([[[1.0, 10], [3, 30], [5, 50], [7, 70]], [[2, 20], [4, 40], [6, 60], [8, 80]]])
 

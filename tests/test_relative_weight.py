@@ -4,8 +4,8 @@ import pytest
 import torch
 from trl import SFTConfig, SFTTrainer
 
+from mitigate.alignment import mean_discrepancy
 from mitigate.callbacks import AlignmentLossCallback
-from mitigate.discrepancies import mean_discrepancy
 from tests.test_alignment import GradientRecorder, assert_same, keep_provenance, pooled
 
 SHARE = 0.3

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mitigate.lexicons import load_lexicon
-from mitigate.matching import WordMatcher
+from mitigate.words import WordMatcher
 from tests import tiny_tokenizers
 from tests.sensitive_sentences import MISTAKES, SENTENCES
 

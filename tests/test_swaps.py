@@ -12,7 +12,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from mitigate import BiasMaskCollator
 from mitigate.lexicons import Group, Lexicon, Members, load_lexicon
-from mitigate.swaps import in_case_of
+from mitigate.twins import in_case_of
 from tests import tiny_tokenizers
 
 WORDS = ["she", "sits", "he", "woman", "lady"]

@@ -13,9 +13,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaForSequenceClassification, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from mitigate import BiasTagTokenizer, ProvenanceError
-from mitigate.collation import ProvenanceCollator
+from mitigate.batches import ProvenanceCollator
 from mitigate.provenance import MARK, ProvenanceSource
-from mitigate.tag_steps import WriteTags
+from mitigate.tags import WriteTags
 from mitigate.vocabulary import tag_id
 from tests.tiny_tokenizers import byte_level_bpe, metaspace_bpe, metaspace_unigram, word_piece
 

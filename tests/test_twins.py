@@ -11,9 +11,15 @@ from spacy.training import Example
 
 from mitigate.lexicons import load_lexicon
 from mitigate.perplexity import model_perplexity
-from mitigate.pronoun_roles import SpacyRoles, roles_by_rule
-from mitigate.twin_words import TwinWords, gender_words, read_twin_words
-from mitigate.twins import make_twins, mark_stereotyped
+from mitigate.twins import (
+    SpacyRoles,
+    TwinWords,
+    gender_words,
+    make_twins,
+    mark_stereotyped,
+    read_twin_words,
+    roles_by_rule,
+)
 from tests.pronoun_sentences import HELD_OUT, SENTENCES
 
 NATIONS = (("Danish", "Turkish"), ("Denmark", "Turkey"), ("Dane", "Turk"))

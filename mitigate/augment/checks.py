@@ -11,8 +11,8 @@ from mitigate.augment.bias_types import ATTRIBUTES
 from mitigate.augment.generators import Answer
 from mitigate.augment.group_words import find_group_words
 from mitigate.augment.plan import Item
-from mitigate.entries import WORD
-from mitigate.word_hashes import fold
+from mitigate.words.entries import WORD
+from mitigate.words.hashes import fold
 
 # A text is taken for a copy if so many of its runs of so many words are in the seed (the containment of Broder, 1997).
 COPIED_SHARE = 0.8

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import cache, lru_cache
 
-from mitigate.entries import WORD, Entry, read_entries
 from mitigate.lexicons import load_lexicon
-from mitigate.word_hashes import fold
+from mitigate.words import Entry, read_entries
+from mitigate.words.entries import WORD
+from mitigate.words.hashes import fold
 
 # By attribute the lexicons whose entries name its groups. Religions are left out: they hint at a culture, as a name
 # does, and what a model makes of such hints is what implicit bias is about.

@@ -62,7 +62,7 @@ def coral(real: Covariance, augmented: Covariance) -> tuple[float, float]:
     r"""
     Squared distance of two covariances (Deep CORAL, Sun & Saenko 2016, Eq. 1), and what chance alone gives.
 
-    \\( \lVert C_r - C_a \rVert_F^2 / (4 d^2) \\), the same as [`mitigate.discrepancies.coral`].
+    \\( \lVert C_r - C_a \rVert_F^2 / (4 d^2) \\), the same as [`mitigate.alignment.coral`].
 
     Args:
         real (`Covariance`):

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from mitigate.alignment import mean_pool
 from mitigate.misalignment.features import Features
 from mitigate.misalignment.two_sample import Rows
-from mitigate.pooling import mean_pool
 from mitigate.scoring import evaluation_mode
 
 # Tokens after which a text is cut, where the model does not say less.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics.pairwise import euclidean_distances
 
-from mitigate.discrepancies import BANDWIDTHS
+from mitigate.alignment import BANDWIDTHS
 from mitigate.stats import PERMUTATIONS
 
 # Rows of a side that are compared with each other at a time: two thousand rows make a matrix of 16 MiB.
@@ -67,7 +67,7 @@ def gaussian_kernel(scale: float) -> Kernel:
     Mean of Gaussian kernels, \\( \exp(-\lVert x - y \rVert^2 / (c \cdot s)) \\) over `c` in 1/4, 1/2, 1, 2 and 4.
 
     The contrast of this kernel is the unbiased squared MMD (Gretton et al. 2012, JMLR 13, Eq. 3), the same as
-    [`mitigate.discrepancies.mmd`] where `s` is the same.
+    [`mitigate.alignment.mmd`] where `s` is the same.
 
     Args:
         scale (`float`):

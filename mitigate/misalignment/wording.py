@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from mitigate.entries import read_entries
 from mitigate.lexicons import Lexicon
+from mitigate.words import read_entries
 
 # Pronouns and titles: the words of the lexicon `gender` that tell of the person rather than of those around.
 PRONOUNS: dict[str, tuple[str, ...]] = {

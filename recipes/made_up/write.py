@@ -45,7 +45,7 @@ def write_rows(folder: Path, attribute: str, tasks: Sequence[str], seed: int) ->
     `label` (null where the answers are no closed set); `augmented.jsonl` has `context`, `scope` and `signal` besides,
     in equal numbers of all bias types; `items/<task>.jsonl` has the columns of the task, and `items/jobs.csv` the jobs
     of hiring, salary and letters, with `occupation` and `profile`. For culture, `pairs.tsv` has the words that
-    counterfactual twins swap, see [`~mitigate.twin_words.read_twin_words`].
+    counterfactual twins swap, see [`~mitigate.twins.read_twin_words`].
 
     Args:
         folder (`Path`):

@@ -11,11 +11,11 @@ import numpy as np
 from datasets import Dataset, Features, List, Value, concatenate_datasets
 from rich.table import Table
 
-from mitigate.entries import WORD
-from mitigate.finders import Finder
 from mitigate.perplexity import Perplexity
-from mitigate.pronoun_roles import RoleFinder, roles_by_rule
-from mitigate.twin_words import Swapped, TwinWords, gender_words
+from mitigate.twins.pronoun_roles import RoleFinder, roles_by_rule
+from mitigate.twins.words import Swapped, TwinWords, gender_words
+from mitigate.words import Finder
+from mitigate.words.entries import WORD
 
 COLUMNS = ("pair", "group", "twin", "replaced")
 RATIOS = (0.8, 1.25)
@@ -101,10 +101,10 @@ def make_twins(
         columns (`Sequence[str]`, *optional*, defaults to `("prompt", "completion")`):
             Columns of texts. The same word becomes the same other one in all of them.
         roles (`Callable[[str], dict[int, str]]`, *optional*, defaults to `roles_by_rule`):
-            Tells *her book* from *see her*; [`~mitigate.pronoun_roles.SpacyRoles`] asks a tagger.
+            Tells *her book* from *see her*; [`~mitigate.twins.SpacyRoles`] asks a tagger.
         names (`Callable[[str], Iterable[tuple[int, int, str]]]`, *optional*):
             Finds the names of persons in a text: first character, character after the last, and a kind, as
-            [`~mitigate.finders.SpacyFinder`] does. A name is known if one of its words is in a pair, or if all are
+            [`~mitigate.words.SpacyFinder`] does. A name is known if one of its words is in a pair, or if all are
             part of a known name (*Smith* after *Mary Smith*). Without it, names that are in no pair are not noticed:
             no list has all first names.
         both_groups (`bool`, *optional*, defaults to `False`):
@@ -129,7 +129,7 @@ def make_twins(
     Example:
     ```python
     >>> from datasets import Dataset
-    >>> from mitigate.twins import make_twins
+    >>> from mitigate.twins.making import make_twins
 
     >>> rows = Dataset.from_dict({"text": ["Mary loves her work, and we admire her."]})
     >>> pairs, report = make_twins(rows, columns=["text"])

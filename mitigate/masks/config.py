@@ -9,9 +9,9 @@ from typing import Literal, cast, get_args
 
 from transformers import PreTrainedTokenizerBase
 
-from mitigate.finders import Finder
 from mitigate.lexicons import Lexicon, load_lexicon
 from mitigate.vocabulary import ensure_special_token
+from mitigate.words import Finder
 
 MaskMode = Literal["placeholder", "kind", "swap", "random", "loss", "attention"]
 Words = str | Path | Lexicon | Iterable[str | Path | Lexicon]
@@ -26,7 +26,7 @@ class MaskConfig:
         lexicon (`str`, `Path`, `Lexicon`, an iterable of them, or a callable, *optional*, defaults to `"gender"`):
             The sensitive words, see [`~mitigate.lexicons.load_lexicon`]; or a finder of them: a function that takes a
             text and gives (first character, character after the last, kind) of each, such as
-            [`~mitigate.finders.SpacyFinder`].
+            [`~mitigate.words.SpacyFinder`].
         mode (`str`, *optional*, defaults to `"placeholder"`):
             What becomes of a sensitive word:
 

@@ -7,14 +7,12 @@ from dataclasses import replace
 
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
 
-from mitigate.collation import Collator, ProvenanceCollator
-from mitigate.finders import Finder
-from mitigate.mask_config import MaskConfig, MaskMode, Words
-from mitigate.mask_steps import MaskSensitiveWords
+from mitigate.batches import Collator, ProvenanceCollator, is_encoder_decoder
+from mitigate.masks.config import MaskConfig, MaskMode, Words
+from mitigate.masks.steps import MaskSensitiveWords
 from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceSource
-from mitigate.tag_steps import RemoveTags, SilenceTags
-from mitigate.tags import BiasTagTokenizer
-from mitigate.texts import is_encoder_decoder
+from mitigate.tags import BiasTagTokenizer, RemoveTags, SilenceTags
+from mitigate.words import Finder
 
 __all__ = ["BiasMaskCollator", "MaskConfig", "MaskSensitiveWords"]
 
@@ -63,11 +61,11 @@ class BiasMaskCollator(ProvenanceCollator):
 
     Raises:
         ValueError: If a lexicon is unknown or empty, a value is out of range, a placeholder is not in the vocabulary,
-            or the tokenizer is of a kind that [`~mitigate.matching.WordMatcher`] cannot read.
+            or the tokenizer is of a kind that [`~mitigate.words.WordMatcher`] cannot read.
 
     Example:
     ```python
-    >>> from mitigate.masks import BiasMaskCollator
+    >>> from mitigate.masks.collator import BiasMaskCollator
 
     >>> collate = BiasMaskCollator(tokenizer, "gender")
     >>> batch = collate([{"input_ids": tokenizer("she sits").input_ids, "augmented": True}])

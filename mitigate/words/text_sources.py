@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mitigate.word_hashes import Integers
+from mitigate.words.hashes import Integers
 
 
 class Source(Protocol):

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mitigate.placement import Place
+from mitigate.batches.placement import Place
+from mitigate.batches.texts import Edit, Layout, Row, Text
 from mitigate.provenance import GROUP_SHIFT
-from mitigate.texts import Edit, Layout, Row, Text
-from mitigate.word_hashes import Flags, Integers
+from mitigate.words.hashes import Flags, Integers
 
 # The texts of a row by their fields, each with the edits that were made in it.
 EditedRow = Mapping[str, tuple[Text, list[Edit]]]

@@ -8,8 +8,8 @@ from operator import add
 
 from torch import Tensor
 
-from mitigate.bank import Sample
-from mitigate.discrepancies import Discrepancy
+from mitigate.alignment.bank import Sample
+from mitigate.alignment.discrepancies import Discrepancy
 
 
 def conditional_discrepancy(

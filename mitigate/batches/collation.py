@@ -7,9 +7,8 @@ from typing import Any, Protocol
 
 import torch
 
-from mitigate.placement import Place, place_sequences
-from mitigate.provenance import ProvenanceSource, group_code
-from mitigate.sequences import (
+from mitigate.batches.placement import Place, place_sequences
+from mitigate.batches.sequences import (
     EditedRow,
     EditedSequence,
     edited_sequences,
@@ -19,8 +18,9 @@ from mitigate.sequences import (
     settle,
     token_count,
 )
-from mitigate.tally import Tally
-from mitigate.texts import Edit, Row, Text, apply_edits, layout_of, merge_edits, read_texts, write_texts
+from mitigate.batches.tally import Tally
+from mitigate.batches.texts import Edit, Row, Text, apply_edits, layout_of, merge_edits, read_texts, write_texts
+from mitigate.provenance import ProvenanceSource, group_code
 
 Collator = Callable[[list[Row]], Any]
 

@@ -11,13 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerBase
 
-from mitigate.entries import read_entries
-from mitigate.entry_table import EntryTable
 from mitigate.lexicons import Lexicon
-from mitigate.spans import BatchSpans, RowSpans, rows_of
-from mitigate.text_sources import CharacterSource, TokenSource
-from mitigate.token_texts import BOUNDARY, normalizer_of, token_texts
-from mitigate.word_hashes import (
+from mitigate.words.entries import read_entries
+from mitigate.words.entry_table import EntryTable
+from mitigate.words.hashes import (
     IDEOGRAPH,
     IS_NONE,
     Flags,
@@ -28,6 +25,9 @@ from mitigate.word_hashes import (
     is_split,
     text_units,
 )
+from mitigate.words.spans import BatchSpans, RowSpans, rows_of
+from mitigate.words.text_sources import CharacterSource, TokenSource
+from mitigate.words.token_texts import BOUNDARY, normalizer_of, token_texts
 
 
 class Match(NamedTuple):
@@ -85,7 +85,7 @@ class WordMatcher:
     Example:
     ```python
     >>> from mitigate.lexicons import load_lexicon
-    >>> from mitigate.matching import WordMatcher
+    >>> from mitigate.words.matching import WordMatcher
 
     >>> matcher = WordMatcher(tokenizer, load_lexicon("gender"))
     >>> ids = tokenizer("in the shell she sits").input_ids

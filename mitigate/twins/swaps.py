@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from mitigate.entries import WORD, Entry, read_entries
 from mitigate.lexicons import Lexicon
-from mitigate.pronoun_roles import COUNTERPARTS, roles_by_rule
 from mitigate.recent import Recent
-from mitigate.token_spans import TokenReader
-from mitigate.token_texts import normalizer_of
-from mitigate.word_hashes import IDEOGRAPH, fold
+from mitigate.twins.pronoun_roles import COUNTERPARTS, roles_by_rule
+from mitigate.words import Entry, read_entries
+from mitigate.words.entries import WORD
+from mitigate.words.hashes import IDEOGRAPH, fold
+from mitigate.words.token_spans import TokenReader
+from mitigate.words.token_texts import normalizer_of
 
 # What is put before a text so that the tokenizer does not take it for the beginning of one. Which of them keeps to
 # itself depends on how it cuts text; the result is checked.

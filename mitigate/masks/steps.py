@@ -8,14 +8,14 @@ from itertools import pairwise
 
 from transformers import PreTrainedTokenizerBase
 
-from mitigate.entries import WORD
-from mitigate.finders import LexiconFinder, Occurrence, TextFinder
-from mitigate.mask_config import MaskConfig, mask_token_ids
+from mitigate.batches import Edit, Text
+from mitigate.masks.config import MaskConfig, mask_token_ids
 from mitigate.seeding import text_generator
-from mitigate.spans import RowSpans
-from mitigate.swaps import WordSwapper
-from mitigate.texts import Edit, Text
-from mitigate.token_spans import TokenReader
+from mitigate.twins import WordSwapper
+from mitigate.words import LexiconFinder, Occurrence, TextFinder
+from mitigate.words.entries import WORD
+from mitigate.words.spans import RowSpans
+from mitigate.words.token_spans import TokenReader
 
 
 class MaskSensitiveWords:
@@ -38,7 +38,7 @@ class MaskSensitiveWords:
 
     Raises:
         ValueError: If there is no placeholder, or if the tokenizer is of a kind that
-            [`~mitigate.matching.WordMatcher`] cannot read.
+            [`~mitigate.words.WordMatcher`] cannot read.
     """
 
     name = "masked_words"

@@ -10,8 +10,8 @@ from datasets import Dataset, Features, Value, concatenate_datasets
 
 from mitigate.mixing import check_new_column, check_seed
 from mitigate.strata import Indices, find_strata
-from mitigate.twin_words import TwinWords
-from mitigate.twins import TwinReport, make_twins
+from mitigate.twins.making import TwinReport, make_twins
+from mitigate.twins.words import TwinWords
 
 PAIR_COLUMN = "pair"
 # Pair of a row that has no twin beside it.
@@ -76,7 +76,7 @@ def pair_with_twins(
     Example:
     ```python
     >>> from datasets import Dataset
-    >>> from mitigate.counterfactuals import pair_with_twins
+    >>> from mitigate.twins.counterfactuals import pair_with_twins
 
     >>> rows = Dataset.from_dict({"text": ["She flies.", "She rests.", "They sing."]})
     >>> pair_with_twins(rows, columns=["text"], seed=0).rows["text"][:]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from transformers import PreTrainedTokenizerBase
 
 from mitigate.lexicons import Lexicon
-from mitigate.matching import WordMatcher
 from mitigate.recent import Recent
 from mitigate.spacy_pipelines import load_pipeline
-from mitigate.spans import RowSpans
-from mitigate.token_spans import TokenReader
-from mitigate.token_texts import BOUNDARY
+from mitigate.words.matching import WordMatcher
+from mitigate.words.spans import RowSpans
+from mitigate.words.token_spans import TokenReader
+from mitigate.words.token_texts import BOUNDARY
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -43,7 +43,7 @@ class LexiconFinder:
             The words.
 
     Raises:
-        ValueError: If [`~mitigate.matching.WordMatcher`] cannot read the tokenizer.
+        ValueError: If [`~mitigate.words.WordMatcher`] cannot read the tokenizer.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> None:
@@ -161,7 +161,7 @@ class SpacyFinder:
 
     Example:
     ```python
-    >>> from mitigate.finders import SpacyFinder
+    >>> from mitigate.words.finders import SpacyFinder
 
     >>> finder = SpacyFinder("en_core_web_sm")
     >>> list(finder("Mary met two Dutch doctors."))

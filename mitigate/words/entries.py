@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mitigate.lexicons import Lexicon
-from mitigate.word_hashes import IDEOGRAPH, IDEOGRAPHS, fold
+from mitigate.words.hashes import IDEOGRAPH, IDEOGRAPHS, fold
 
 _LETTER = rf"[^\W_{IDEOGRAPHS}]"
 # A run of letters and digits, or an ideograph.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mitigate.word_hashes import Flags, Integers
+from mitigate.words.hashes import Flags, Integers
 
 
 class RowSpans(NamedTuple):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from mitigate.token_texts import BOUNDARY, token_texts
+from mitigate.words.token_texts import BOUNDARY, token_texts
 
 
 class TokenizedText(NamedTuple):
@@ -48,11 +48,11 @@ class TokenizedText(NamedTuple):
 
 class TokenReader:
     """
-    Reads token ids as text, as [`~mitigate.matching.WordMatcher`] does.
+    Reads token ids as text, as [`~mitigate.words.WordMatcher`] does.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
-            A fast tokenizer of a kind that [`~mitigate.token_texts.token_texts`] can read.
+            A fast tokenizer of a kind that [`~mitigate.words.token_texts.token_texts`] can read.
 
     Raises:
         ValueError: If the tokenizer is not such a one.

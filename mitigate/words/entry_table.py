@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mitigate.entries import WORD, Entry
-from mitigate.text_sources import Source
-from mitigate.word_hashes import Flags, Hashes, Integers, Units, find_words, fold, powers, text_units
+from mitigate.words.entries import WORD, Entry
+from mitigate.words.hashes import Flags, Hashes, Integers, Units, find_words, fold, powers, text_units
+from mitigate.words.text_sources import Source
 
 _PAIR = np.uint64(0xD6E8FEB86659FD93)
 # Places in the filter per entry: few words that are none get through, and the filter stays in the cache.

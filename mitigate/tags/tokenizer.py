@@ -10,9 +10,9 @@ from typing import Any, cast
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from mitigate.batches import Row
 from mitigate.provenance import AUGMENTED_COLUMN, MARK, ProvenanceError, as_flag
-from mitigate.tag_rows import TEMPLATE_VARIABLE, Position, tagged_columns, tagging_template, write_tag
-from mitigate.texts import Row
+from mitigate.tags.rows import TEMPLATE_VARIABLE, Position, tagged_columns, tagging_template, write_tag
 from mitigate.vocabulary import ensure_special_token, tag_id
 
 

@@ -7,9 +7,9 @@ from typing import Literal, get_args
 
 from transformers import PreTrainedTokenizerBase
 
+from mitigate.batches import Edit, Text
 from mitigate.provenance import Segment
 from mitigate.seeding import text_generator
-from mitigate.texts import Edit, Text
 from mitigate.vocabulary import tag_id
 
 TokenPosition = Literal["start", "answer"]

@@ -10,11 +10,12 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from mitigate.entries import WORD, Entry, read_entries
 from mitigate.lexicons import Lexicon, load_lexicon
-from mitigate.pronoun_roles import COUNTERPARTS, RoleFinder, roles_by_rule
-from mitigate.swaps import in_case_of
-from mitigate.word_hashes import fold
+from mitigate.twins.pronoun_roles import COUNTERPARTS, RoleFinder, roles_by_rule
+from mitigate.twins.swaps import in_case_of
+from mitigate.words import Entry, read_entries
+from mitigate.words.entries import WORD
+from mitigate.words.hashes import fold
 
 _ARTICLE = re.compile(r"(?<![^\W_])an?(?=[\s\"“‘(]+$)", re.IGNORECASE)
 _BACK = 10  # characters before a word in which its article is
@@ -68,7 +69,7 @@ class TwinWords:
     Example:
     ```python
     >>> from mitigate import load_lexicon
-    >>> from mitigate.twin_words import TwinWords
+    >>> from mitigate.twins.words import TwinWords
 
     >>> pairs = (("American", "Dutch"), ("United States", "Netherlands"))
     >>> words = TwinWords(("american", "dutch"), pairs, load_lexicon("nationality"))
@@ -110,7 +111,7 @@ class TwinWords:
                 To go back: what the words of the text have replaced. One that is no counterpart of the word in its
                 place is not looked at.
             roles (`Callable[[str], dict[int, str]]`, *optional*, defaults to `roles_by_rule`):
-                Tells the role of every `her` and `his`, see [`mitigate.pronoun_roles`].
+                Tells the role of every `her` and `his`, see [`mitigate.twins.pronoun_roles`].
 
         Returns:
             `Swapped`: The new text, and what was replaced.

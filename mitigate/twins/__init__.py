@@ -1,0 +1,23 @@
+"""Counterfactual twins: the same text about the other group."""
+
+from mitigate.twins.counterfactuals import PAIR_COLUMN, UNPAIRED, pair_with_twins
+from mitigate.twins.making import TwinReport, make_twins, mark_stereotyped
+from mitigate.twins.pronoun_roles import SpacyRoles, roles_by_rule
+from mitigate.twins.swaps import WordSwapper, in_case_of
+from mitigate.twins.words import TwinWords, gender_words, read_twin_words
+
+__all__ = [
+    "PAIR_COLUMN",
+    "UNPAIRED",
+    "SpacyRoles",
+    "TwinReport",
+    "TwinWords",
+    "WordSwapper",
+    "gender_words",
+    "in_case_of",
+    "make_twins",
+    "mark_stereotyped",
+    "pair_with_twins",
+    "read_twin_words",
+    "roles_by_rule",
+]
