@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +20,7 @@ def replace_file(path: str | Path, text: str) -> None:
             What is in it, as UTF-8.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = _temporary(target)
     try:
         temporary.write_text(text, encoding="utf-8", newline="\n")
         temporary.replace(target)
@@ -43,8 +43,8 @@ def complete_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OSError: If it cannot be renamed, and no other process was first.
     """
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    unfinished.mkdir(parents=True, exist_ok=True)
+    unfinished = _temporary(folder)
+    unfinished.mkdir(parents=True)
     try:
         yield unfinished
         try:
@@ -54,3 +54,8 @@ def complete_folder(folder: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    # Not by the process id, which another machine that shares the disk has as well.
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")

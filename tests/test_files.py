@@ -54,3 +54,15 @@ def test_folder_that_cannot_be_renamed_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError), complete_folder(tmp_path / "base") as unfinished:
         (tmp_path / "base").write_text("a file of this name")
         (unfinished / "weights").write_text("all")
+
+
+def test_two_that_fill_a_folder_in_one_process_id_do_not_meet(tmp_path: Path) -> None:
+    folder = tmp_path / "base"
+
+    with complete_folder(folder) as slow:
+        (slow / "left over").write_text("half")
+        with complete_folder(folder) as fast:
+            (fast / "weights").write_text("all")
+
+    assert os.listdir(folder) == ["weights"]
+    assert os.listdir(tmp_path) == ["base"]
