@@ -191,10 +191,13 @@ def _read_files(config: str | None, *, tiny: bool) -> dict[str, Any]:
             raise ConfigError("`--tiny` reads a file beside that of `--config`, so name one.")
         return {}
     path = Path(config)
+    content = _read_yaml(path)
+    if not tiny:
+        return content
     overlay = path.with_name(f"{path.stem}-tiny{path.suffix}")
-    if tiny and not overlay.is_file():
+    if not overlay.is_file():
         raise ConfigError(f"`--tiny`: {path} has no tiny run, for which {overlay} would have to be there.")
-    return {key: value for file in (path, overlay)[: 1 + tiny] for key, value in _read_yaml(file).items()}
+    return content | _read_yaml(overlay)
 
 
 def _read_yaml(path: Path) -> dict[Any, Any]:
@@ -211,20 +214,30 @@ def _as_words(content: dict[Any, Any], parts: Sequence[type]) -> tuple[list[str]
     """Write settings as command-line arguments, which are then checked like those; also tell what cannot be."""
     options = [option for part in parts for option in dataclasses.fields(part)]
     known = [option.name for option in options]
-    lists = {option.name for option in options if option.default_factory is not dataclasses.MISSING}
+    defaults = {
+        option.name: option.default_factory()
+        for option in options
+        if option.default_factory is not dataclasses.MISSING
+    }
     words: list[str] = []
     problems: list[str] = []
     for key, value in content.items():
         if key not in known:
             problems.append(_unknown_word(f"--{key}", known))
-        elif isinstance(value, list) != (key in lists):
-            wanted = "a list, such as [a, b]" if key in lists else "one value"
+        elif isinstance(value, list) != (key in defaults) or _is_nested(value):
+            wanted = "a list, such as [a, b]" if key in defaults else "one value"
             problems.append(f"`{key}` must be {wanted}, got {value!r}.")
+        elif value == [] != defaults[key]:
+            problems.append(f"`{key}` must hold at least one value, got []. Left out, it is {defaults[key]}.")
         elif isinstance(value, list):
             words += [f"--{key}", *map(str, value)] if value else []
         elif value is not None:
             words.append(f"--{key}={value}")
     return words, problems
+
+
+def _is_nested(value: Any) -> bool:
+    return any(isinstance(part, (dict, list)) for part in (value if isinstance(value, list) else [value]))
 
 
 def _unknown_word(word: str, known: list[str]) -> str:

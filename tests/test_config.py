@@ -168,6 +168,9 @@ class TestMistakes:
             {"training_rows": 40.5},
             {"lora": "maybe"},
             {"mitigations": "none"},
+            {"model": {"a": 1}},
+            {"seeds": [[0, 1]]},
+            {"lexicon": [{"a": "b"}]},
         ],
         ids=str,
     )
@@ -178,6 +181,16 @@ class TestMistakes:
         assert name in str(error.value)
         assert str(value if not isinstance(value, list) else value[-1]) in str(error.value)
         assert "'n' is none of" not in str(error.value)  # a word taken for a list of letters
+
+    @pytest.mark.parametrize(
+        "name", ["seeds", "bias_ratios", "doses", "bias_types", "mitigations", "null_mitigations", "lexicon"]
+    )
+    def test_an_empty_list_is_not_taken_for_the_default(self, name):
+        with pytest.raises(ConfigError, match=rf"`{name}` must hold at least one value, got \[\]\. Left out, it is \["):
+            parse(**{name: []})
+
+    def test_a_list_that_is_empty_by_default_may_be_empty(self):
+        assert parse(stereotypes=[], tasks=[]).tasks.tasks == []
 
     @pytest.mark.parametrize("name", ["mitigations", "null_mitigations"])
     def test_a_mitigation_named_twice_is_one_arm_or_refused(self, name):
@@ -196,6 +209,11 @@ class TestMistakes:
     def test_a_stray_word_is_not_passed_over(self):
         with pytest.raises(ConfigError, match="quickstart"):
             parse_config(["quickstart.yaml"])
+
+    @pytest.mark.parametrize("words", [["--config", "."], ["--config", ".", "--tiny"]], ids=" ".join)
+    def test_a_folder_in_place_of_a_file_is_refused(self, words):
+        with pytest.raises(ConfigError, match=r"`--config`: \. cannot be read"):
+            parse_config(words)
 
     @pytest.mark.parametrize("text", ["seeds: [0", "- seeds", "seeds: {a"], ids=["open", "list", "brace"])
     def test_a_file_that_is_not_a_mapping_is_refused(self, text):
