@@ -78,6 +78,7 @@ def _run(config: AugmentConfig, asked: Asked, journal: Journal) -> int:
     requests = [request for _, request in asked.items]
     missing = journal.missing(requests)
     _announce(asked, missing)
+    _warn_of_others(config, [journal.answers[request.key] for request in requests if request.key in journal.answers])
     try:
         failures = _generate(config, missing, journal) if missing else []
     except (GenerationStopped, KeyboardInterrupt) as error:
@@ -88,8 +89,7 @@ def _run(config: AugmentConfig, asked: Asked, journal: Journal) -> int:
             file=sys.stderr,
         )
         return 130 if isinstance(error, KeyboardInterrupt) else 1
-    kind = "local" if config.endpoint is None else "endpoint"
-    rows = make_rows(asked, journal.answers, config.limits, kind)
+    rows = make_rows(asked, journal.answers, config.limits)
     answers = {request.key: journal.answers[request.key] for request in requests if request.key in journal.answers}
     usage = count_usage(
         answers.values(),
@@ -132,6 +132,20 @@ def _announce(asked: Asked, missing: Sequence[Request]) -> None:
             f"{len(asked.refused)} more are not asked for, since the prompt would break the rule of its bias type. "
             f"Most often: {detail}.",
             flush=True,
+        )
+
+
+def _warn_of_others(config: AugmentConfig, answers: Iterable[Answer]) -> None:
+    """Tell of answers that the generator of this run has not given."""
+    ours = ("local", "") if config.endpoint is None else ("endpoint", config.endpoint.url)
+    others = Counter((answer.generator, answer.endpoint) for answer in answers)
+    del others[ours]
+    for (kind, url), count in others.items():
+        who = f"the endpoint {url}" if url else f"another generator ({kind or 'unnamed'})"
+        print(
+            f"{count} of the answers that are there were given by {who}, which may be another model of the same name. "
+            "They are kept; to have rows of one generator only, name another `output_dir`.",
+            file=sys.stderr,
         )
 
 

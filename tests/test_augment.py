@@ -129,6 +129,30 @@ class TestRun:
             assert len(endpoint.asked) == 48
         assert {row["arm"] for row in rows()} == {"plain"}
 
+    def test_rows_say_which_generator_gave_each_answer_and_a_mix_is_told_of(self, model, tokenizer, capsys):
+        model.save_pretrained("tiny")
+        tokenizer.save_pretrained("tiny")
+        local = ["--seed_file", write_seeds(1), "--model", "tiny", "--output_dir", "out", *SMALL]
+        more = ["--max_tokens", "12", "--min_words", "1"]
+        main([*local, *more])
+        assert {row["generator"] for row in rows() + rows("rejected")} == {"local"}
+        assert "were given by" not in capsys.readouterr().err
+        with Endpoint() as first:
+            main([*local, *more, "--endpoint", first.url, "--repeats", "2"])
+            assert len(first.asked) == 8
+        assert Counter(row["generator"] for row in rows() + rows("rejected")) == {"local": 8, "endpoint": 8}
+        assert "8 of the answers that are there were given by another generator (local)" in capsys.readouterr().err
+        with Endpoint() as second:
+            main([*local, *more, "--endpoint", second.url, "--repeats", "2"])
+            assert second.asked == []
+        assert f"8 of the answers that are there were given by the endpoint {first.url}" in capsys.readouterr().err
+
+    def test_numbers_of_tokens_that_are_texts_end_no_run(self):
+        told = {**completion("They walked to the market for bread."), "usage": {"prompt_tokens": "3"}}
+        with Endpoint(lambda body, number: (200, {}, told)) as endpoint:
+            assert main(command(endpoint.url, *SMALL)) == 0
+        assert json.loads(Path("out/summary.json").read_text())["usage"]["untold"] == 16
+
     def test_a_seed_that_tells_the_group_is_not_asked_for(self, capsys):
         seeds = write_seeds(1, text="She looks after the office, and her lift is out of order.")
         with Endpoint() as endpoint:

@@ -94,6 +94,19 @@ class TestRequests:
             (answer,) = ask(endpoint, 1)[0].values()
         assert (answer.prompt_tokens, answer.completion_tokens) == (None, None)
 
+    @pytest.mark.parametrize("told", ["3", "abc", 2.5, True, -1, [3], {"n": 3}])
+    def test_tokens_that_are_no_number_are_not_told(self, told):
+        # The client would read a whole account by its types; one that lacks the total stays as it came.
+        usage = {"prompt_tokens": told, "completion_tokens": 20}
+        with Endpoint(lambda body, number: (200, {}, {**completion("text"), "usage": usage})) as endpoint:
+            (answer,) = ask(endpoint, 1)[0].values()
+        assert (answer.prompt_tokens, answer.completion_tokens) == (None, 20)
+
+    def test_an_answer_says_who_gave_it(self):
+        with Endpoint() as endpoint:
+            (answer,) = ask(endpoint, 1)[0].values()
+        assert (answer.generator, answer.endpoint) == ("endpoint", endpoint.url)
+
 
 class TestTriedAgain:
     @pytest.mark.parametrize("status", [429, 500, 503])
@@ -240,6 +253,17 @@ class TestKey:
         assert endpoint.headers[0]["authorization"] == f"Bearer {KEY}"
         assert len(caplog.records) > 3
         assert not [record for record in caplog.records if KEY in record.getMessage()]
+
+    def test_an_endpoint_that_repeats_the_key_does_not_get_it_into_an_answer(self):
+        content = {**completion(f"The key is {KEY}.", finish_reason=f"stop {KEY}"), "model": f"m {KEY} \ud83d"}
+        with Endpoint(lambda body, number: (200, {}, content)) as endpoint:
+            (answer,) = ask(endpoint, 1, api_key=KEY)[0].values()
+        assert (answer.text, answer.finish_reason, answer.served_model) == ("The key is ***.", "stop ***", "m *** ?")
+
+    def test_a_key_that_is_a_placeholder_takes_no_letters_out_of_a_text(self):
+        with Endpoint(lambda body, number: (200, {}, completion("They fix six boxes."))) as endpoint:
+            (answer,) = ask(endpoint, 1, api_key="x")[0].values()
+        assert answer.text == "They fix six boxes."
 
     def test_it_is_not_in_the_representation(self):
         generator = EndpointGenerator("http://127.0.0.1:1/v1", api_key=KEY)

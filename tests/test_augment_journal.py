@@ -72,7 +72,19 @@ def test_a_file_cut_anywhere_keeps_its_whole_lines_and_can_be_gone_on_with(data)
     assert path.read_bytes() == content
 
 
-@pytest.mark.parametrize("line", ["{", "[]", "{}", '{"key": "a", "answer": {"txt": ""}}', "\xff"])
+def test_numbers_of_tokens_that_are_none_are_read_as_not_told():
+    line = {"key": "a", "answer": {"text": "t", "finish_reason": "stop", "prompt_tokens": "3", "completion_tokens": 5}}
+    Path("journal.jsonl").write_text(json.dumps(line) + "\n")
+    assert read() == {"a": Answer("t", "stop", None, 5)}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{", "[]", "{}", '{"key": "a", "answer": {"txt": ""}}', "\xff",
+        '{"key": "a", "answer": {"text": 7, "finish_reason": "stop"}}',
+    ],
+)  # fmt: skip
 def test_a_line_that_is_no_answer_is_refused_by_its_number(line):
     path = write()
     lines = path.read_bytes().splitlines(keepends=True)

@@ -34,7 +34,7 @@ def judge(answers, **axes):
         for (_, request), text in zip(asked.items, answers, strict=True)
         if text
     }
-    return make_rows(asked, given, TextLimits(), "endpoint")
+    return make_rows(asked, given, TextLimits())
 
 
 class TestText:
@@ -121,8 +121,8 @@ class TestRows:
             items_of(contexts=["contextual"], scopes=["single"], signals=["implicit"]), "m", Decoding(0.5, seed=3)
         )
         request = asked.items[0][1]
-        answer = Answer(GOOD, "stop", 10, 20, "m-2026")
-        (row,) = make_rows(asked, {request.key: answer}, TextLimits(), "local").accepted
+        answer = Answer(GOOD, "stop", 10, 20, "m-2026", "local")
+        (row,) = make_rows(asked, {request.key: answer}, TextLimits()).accepted
         assert row == {
             "id": row["id"], "seed_id": "s", "bias_type": "contextual-single-implicit", "context": "contextual",
             "scope": "single", "signal": "implicit", "attribute": "gender", "group": "woman", "gender": "woman",
@@ -137,9 +137,7 @@ class TestRows:
     def test_ids_differ(self):
         items = items_of([Seed("a", PASSAGE), Seed("b", PASSAGE)], repeats=2)
         asked = ask(items, "m", Decoding())
-        rows = make_rows(
-            asked, {request.key: Answer(GOOD, "stop") for _, request in asked.items}, TextLimits(), "local"
-        )
+        rows = make_rows(asked, {request.key: Answer(GOOD, "stop") for _, request in asked.items}, TextLimits())
         ids = [row["id"] for row in rows.accepted + rows.rejected]
         assert len(ids) == len(set(ids)) == len(items)
 
@@ -172,7 +170,7 @@ class TestRows:
         assert len(asked.items) + len(asked.refused) == 32
         assert {item.bias_type.context for item, _, _ in asked.refused} == {"contextual"}
         assert {item.group.attribute for item, _, _ in asked.refused} == {"gender", "gender-culture"}
-        rows = make_rows(asked, {}, TextLimits(), "local")
+        rows = make_rows(asked, {}, TextLimits())
         assert {(row["reason"], row["text"]) for row in rows.rejected} == {("prompt", "")}
         assert rows.missing == len(asked.items)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mitigate.augment.generators import Answer, Failure, GenerationStopped, Record, Request
+from mitigate.augment.generators import Answer, Failure, GenerationStopped, Record, Request, token_count
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -18,6 +18,8 @@ FAILURES_IN_A_ROW = 10
 # Characters of what an endpoint says that an error repeats.
 _QUOTED = 200
 _NO_KEY = "none"
+# Shorter keys are placeholders such as `EMPTY`, or `x`, which the words of an answer may hold.
+_SECRET = 8
 
 
 class EndpointGenerator:
@@ -32,7 +34,8 @@ class EndpointGenerator:
         url (`str`):
             Address of the endpoint, to which `/chat/completions` is added: `"http://localhost:8000/v1"`.
         api_key (`str`, *optional*):
-            The key, if it needs one. It is sent to the endpoint and shown nowhere else.
+            The key, if it needs one. It is sent to the endpoint and shown nowhere else: where the endpoint repeats a
+            key of at least 8 characters, errors and answers have `***` in its place.
         concurrency (`int`, *optional*, defaults to 8):
             Requests at a time.
         requests_per_minute (`float`, *optional*):
@@ -136,7 +139,7 @@ class EndpointGenerator:
             raise self._problem(error, request) from None
         except json.JSONDecodeError as error:
             raise _Problem(f"the answer is not JSON: {error}") from None
-        return _read(completion)
+        return self._read(completion)
 
     def _client(self) -> AsyncOpenAI:
         from aiolimiter import AsyncLimiter
@@ -180,17 +183,42 @@ class EndpointGenerator:
                 return _Problem(f"{said}. {remedy}", final=True)
             case 429:
                 wait = error.response.headers.get("retry-after")
-                asked = f", and asks to wait {wait} s" if wait else ""
+                asked = f", and asks to wait {self._redact(wait)} s" if wait else ""
                 remedy = "Lower `concurrency`, or set `requests_per_minute`."
                 return _Problem(f"{said}, {tries}{asked}. {remedy}")
         return _Problem(f"{said}, {tries}" if error.status_code >= 500 else said)
 
     def _quote(self, error: BaseException) -> str:
         """Repeat what an endpoint says, which may be the key, in one line."""
-        text = " ".join(str(error).split()) or type(error).__name__
-        if self._api_key:
-            text = text.replace(self._api_key, "***")
+        text = self._redact(" ".join(str(error).split()) or type(error).__name__)
         return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
+
+    def _redact(self, told: object) -> str:
+        # Half a surrogate pair, which JSON can hold, could be written to no file.
+        text = str(told).encode("utf-8", "replace").decode()
+        return text.replace(self._api_key, "***") if len(self._api_key) >= _SECRET else text
+
+    def _read(self, completion: Any) -> Answer:
+        # Servers are said to be compatible, and the client checks little of what they send.
+        choices = getattr(completion, "choices", None)
+        if not isinstance(choices, list):
+            raise _Problem("the answer is not a chat completion")
+        message = getattr(choices[0], "message", None) if choices else None
+        refusal, content = getattr(message, "refusal", None), getattr(message, "content", None)
+        text = refusal or content or ""
+        if message is None or not isinstance(text, str):
+            raise _Problem("the answer has no text to choose (`choices`)")
+        usage = getattr(completion, "usage", None)
+        finish_reason = "refusal" if refusal else getattr(choices[0], "finish_reason", None) or "unknown"
+        return Answer(
+            text=self._redact(text),
+            finish_reason=self._redact(finish_reason),
+            prompt_tokens=token_count(getattr(usage, "prompt_tokens", None)),
+            completion_tokens=token_count(getattr(usage, "completion_tokens", None)),
+            served_model=self._redact(getattr(completion, "model", None) or ""),
+            generator="endpoint",
+            endpoint=self.url,
+        )
 
 
 class _Problem(Exception):
@@ -216,27 +244,6 @@ class _Course:
             self.stopped = self.stopped or problem.reason
         elif self.in_a_row >= FAILURES_IN_A_ROW:
             self.stopped = self.stopped or f"{self.in_a_row} requests in a row failed, the last thus: {problem.reason}"
-
-
-def _read(completion: Any) -> Answer:
-    # Servers are said to be compatible, and the client checks little of what they send.
-    choices = getattr(completion, "choices", None)
-    if not isinstance(choices, list):
-        raise _Problem("the answer is not a chat completion")
-    message = getattr(choices[0], "message", None) if choices else None
-    refusal, content = getattr(message, "refusal", None), getattr(message, "content", None)
-    text = refusal or content or ""
-    if message is None or not isinstance(text, str):
-        raise _Problem("the answer has no text to choose (`choices`)")
-    usage = getattr(completion, "usage", None)
-    return Answer(
-        # Half a surrogate pair, which JSON can hold, could be written to no file.
-        text=text.encode("utf-8", "replace").decode(),
-        finish_reason="refusal" if refusal else str(getattr(choices[0], "finish_reason", None) or "unknown"),
-        prompt_tokens=getattr(usage, "prompt_tokens", None),
-        completion_tokens=getattr(usage, "completion_tokens", None),
-        served_model=str(getattr(completion, "model", None) or ""),
-    )
 
 
 def _check_url(url: str) -> None:

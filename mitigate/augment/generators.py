@@ -101,6 +101,10 @@ class Answer:
             Likewise of the answer.
         served_model (`str`, *optional*):
             The model as the endpoint names it, often with its version; on this machine the commit of the Hub.
+        generator (`str`, *optional*):
+            Kind of generator that wrote it, `"local"` or `"endpoint"`.
+        endpoint (`str`, *optional*):
+            Address of the endpoint.
     """
 
     text: str
@@ -108,6 +112,22 @@ class Answer:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     served_model: str = ""
+    generator: str = ""
+    endpoint: str = ""
+
+
+def token_count(told: object) -> int | None:
+    """
+    Read the number of tokens that an endpoint or a file tells, which may be anything.
+
+    Args:
+        told (`object`):
+            What it tells.
+
+    Returns:
+        `int` or `None`: The number; `None` if it is none.
+    """
+    return told if isinstance(told, int) and not isinstance(told, bool) and told >= 0 else None
 
 
 class Failure(NamedTuple):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from io import BufferedWriter
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from mitigate.augment.generators import Answer, Request
+from mitigate.augment.generators import Answer, Request, token_count
 
 
 class JournalError(ValueError):
@@ -116,9 +117,19 @@ class Journal:
     def _parse(self, line: bytes, number: int) -> tuple[str, Answer]:
         try:
             content = json.loads(line)
-            return content["key"], Answer(**content["answer"])
+            return str(content["key"]), _read_answer(content["answer"])
         except (ValueError, KeyError, TypeError) as error:
             raise JournalError(
                 f"Line {number} of {self.path} is not an answer of this program ({type(error).__name__}). Delete the "
                 "line, and its request is made again."
             ) from error
+
+
+def _read_answer(content: dict[str, Any]) -> Answer:
+    answer = Answer(**content)
+    texts = (answer.text, answer.finish_reason, answer.served_model, answer.generator, answer.endpoint)
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("an answer must be texts")
+    # Numbers of tokens are no reason to lose a text that was paid for.
+    tokens = token_count(answer.prompt_tokens), token_count(answer.completion_tokens)
+    return replace(answer, prompt_tokens=tokens[0], completion_tokens=tokens[1])

@@ -126,7 +126,7 @@ class LocalGenerator:
         kept = ids if end is None else ids[:end]
         text = self.tokenizer.decode(kept, skip_special_tokens=True)
         finish_reason = "length" if end is None else "stop"
-        return Answer(str(text), finish_reason, prompt_tokens, len(kept), self._version())
+        return Answer(str(text), finish_reason, prompt_tokens, len(kept), self._version(), "local")
 
     def _version(self) -> str:
         # Set by transformers for a model of the Hub.

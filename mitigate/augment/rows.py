@@ -76,7 +76,7 @@ def ask(items: Iterable[Item], model: str, decoding: Decoding) -> Asked:
     return asked
 
 
-def make_rows(asked: Asked, answers: Mapping[str, Answer], limits: TextLimits, generator: str) -> Rows:
+def make_rows(asked: Asked, answers: Mapping[str, Answer], limits: TextLimits) -> Rows:
     """
     Check the answers, and make rows of them.
 
@@ -91,8 +91,6 @@ def make_rows(asked: Asked, answers: Mapping[str, Answer], limits: TextLimits, g
             Answers by the key of the request.
         limits (`TextLimits`):
             How long a text may be.
-        generator (`str`):
-            What kind of generator it was, `"local"` or `"endpoint"`.
 
     Returns:
         `Rows`: The rows.
@@ -111,13 +109,12 @@ def make_rows(asked: Asked, answers: Mapping[str, Answer], limits: TextLimits, g
             rejection = Rejection("duplicate", "an earlier row for this group has the same text")
         if rejection is None:
             seen.add(place)
-        judged.append((item, _row(item, request, answer, generator), rejection))
+        judged.append((item, _row(item, request, answer), rejection))
     judged = _balanced(judged, _set_sizes(asked))
     accepted = [row for _, row, rejection in judged if rejection is None]
     rejected = [{**row, **rejection._asdict()} for _, row, rejection in judged if rejection]
     refused = [
-        {**_row(item, request, Answer("", ""), generator), **rejection._asdict()}
-        for item, request, rejection in asked.refused
+        {**_row(item, request, Answer("", "")), **rejection._asdict()} for item, request, rejection in asked.refused
     ]
     return Rows(accepted, rejected + refused, missing)
 
@@ -140,7 +137,7 @@ def _set_sizes(asked: Asked) -> Counter[Any]:
     return Counter(item.set_key for item in items)
 
 
-def _row(item: Item, request: Request, answer: Answer, generator: str) -> Row:
+def _row(item: Item, request: Request, answer: Answer) -> Row:
     place = [*item.set_key, item.group.name, item.arm]
     return {
         "id": _digest(json.dumps([request.key, *place])),
@@ -157,7 +154,7 @@ def _row(item: Item, request: Request, answer: Answer, generator: str) -> Row:
         AUGMENTED_COLUMN: True,
         "prompt_hash": _digest(item.prompt),
         "sample": item.sample,
-        "generator": generator,
+        "generator": answer.generator,
         "model": request.model,
         "served_model": answer.served_model,
         "decoding": asdict(request.decoding) | {"seed": request.seed},
