@@ -49,6 +49,7 @@ def candidate_probabilities(
 
     Raises:
         ValueError: If a candidate adds no token to its prompt.
+        FloatingPointError: If the model's scores are not finite; see [`require_finite`].
     """
     sequences = [
         _tokenize(tokenizer, prompt, answer, add_special_tokens)
@@ -87,6 +88,9 @@ def label_probabilities(
 
     Returns:
         `list[np.ndarray]`: `n` arrays of float64, in the order of the classifier's labels; each sums to 1.
+
+    Raises:
+        FloatingPointError: If the model's scores are not finite; see [`require_finite`].
     """
     rows: list[NDArray[np.float64]] = []
     with evaluation_mode(model):
@@ -96,8 +100,30 @@ def label_probabilities(
                 batch, padding=True, truncation=max_length is not None, max_length=max_length, return_tensors="pt"
             ).to(model.device)
             logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"]).logits
-            rows += list(logits.double().softmax(dim=-1).cpu().numpy())
+            found = logits.double().softmax(dim=-1).cpu().numpy()
+            require_finite(found)
+            rows += list(found)
     return rows
+
+
+def require_finite(scores: NDArray[np.floating]) -> None:
+    """
+    Refuse scores of which nothing follows: the largest of values that are not numbers is the first, so that a model
+    which training has broken would seem to answer, and always alike.
+
+    Args:
+        scores (`np.ndarray` of any shape):
+            Probabilities, or the largest score of each of several answers.
+
+    Raises:
+        FloatingPointError: If one is NaN or infinite.
+    """
+    if not np.isfinite(scores).all():
+        raise FloatingPointError(
+            "The model's scores are not finite (NaN or infinite), so it cannot be measured: its training has "
+            "diverged, or its weights are damaged. Lower the learning rate, clip gradients (`max_grad_norm`), or "
+            "train in bf16 instead of fp16."
+        )
 
 
 @contextmanager
@@ -176,6 +202,7 @@ def _log_likelihoods(
 
 
 def _normalise(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    require_finite(scores.max())
     weights = np.exp(scores - scores.max())
     normalised: NDArray[np.float64] = weights / weights.sum()
     return normalised

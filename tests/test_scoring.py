@@ -1,5 +1,7 @@
 """Scores of candidate answers against one forward pass per token."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -96,3 +98,24 @@ def test_texts_are_cut_at_the_maximum_length(model, tokenizer):
     classifier = LlamaForSequenceClassification(model.config)
     long, short = label_probabilities(classifier, tokenizer, ["she writes well", "she writes"], max_length=2)
     np.testing.assert_allclose(long, short, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_model_that_diverged_has_no_probabilities(model, tokenizer):
+    classifier = LlamaForSequenceClassification(model.config)
+    model.model.norm.weight[0] = math.nan
+    with pytest.raises(FloatingPointError, match=r"scores are not finite .* Lower the learning rate"):
+        candidate_probabilities(model, tokenizer, ["she writes"], [[" well", " today"]])
+    classifier.score.weight[0, 0] = math.inf
+    with pytest.raises(FloatingPointError, match="scores are not finite"):
+        label_probabilities(classifier, tokenizer, ["she writes"])
+
+
+@torch.no_grad()
+def test_an_answer_without_a_chance_has_probability_0(model, tokenizer):
+    no_today = torch.zeros(len(tokenizer)).index_fill(0, torch.tensor(tokenizer("today")["input_ids"]), -math.inf)
+    model.lm_head.register_forward_hook(lambda module, given, logits: logits + no_today)
+    (found,) = candidate_probabilities(model, tokenizer, ["she writes"], [[" well", " today"]])
+    assert found.tolist() == [1, 0]
+    with pytest.raises(FloatingPointError, match="scores are not finite"):
+        candidate_probabilities(model, tokenizer, ["she writes"], [[" today"]])

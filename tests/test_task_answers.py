@@ -1,4 +1,5 @@
 import json
+import math
 import sqlite3
 
 import numpy as np
@@ -98,6 +99,13 @@ class TestGenerate:
             Decoding(1, -1)
         with pytest.raises(ValueError, match="no `choices`"):
             choose(network, words, PROMPTS)
+
+    @pytest.mark.parametrize("temperature", [0.0, 1.0])
+    def test_a_model_that_diverged_writes_nothing(self, network, words, temperature):
+        with torch.no_grad():
+            network.model.norm.weight[0] = math.nan
+        with pytest.raises(FloatingPointError, match="scores are not finite"):
+            generate(network, words, PROMPTS, Decoding(2, temperature))
 
     def test_fingerprint_tells_weights(self, network, words):
         other = small_model(words)
@@ -300,6 +308,13 @@ class TestEndToEnd:
         assert prompts == task.prompts(items)
         with pytest.raises(ValueError, match="one answer for each"):
             task.score(prompts, ["a"] * (len(prompts) + 1))
+
+    @pytest.mark.parametrize("name", [name for name in TASKS if load_task(name).closed])
+    def test_probabilities_that_are_no_numbers_are_no_answers(self, name, tmp_path):
+        task = small_task(name, tmp_path)
+        prompts = task.prompts(Dataset.from_dict(ITEMS[name]))
+        with pytest.raises(FloatingPointError, match="scores are not finite"):
+            task.score(prompts, [np.full(len(prompt.choices), math.nan) for prompt in prompts])
 
     @pytest.mark.parametrize("name", list(TASKS))
     def test_refusals_are_told_apart_and_bounded(self, name, tmp_path):

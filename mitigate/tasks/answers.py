@@ -14,9 +14,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
-from mitigate.scoring import candidate_probabilities, evaluation_mode
+from mitigate.scoring import candidate_probabilities, evaluation_mode, require_finite
 from mitigate.tasks.base import Prompt
 
 
@@ -114,6 +114,7 @@ def choose(
 
     Raises:
         ValueError: If a prompt has no choices.
+        FloatingPointError: If the model's scores are not finite.
     """
     if any(not prompt.choices for prompt in prompts):
         raise ValueError("A prompt has no `choices`, so none can be chosen: let the model write the answer.")
@@ -160,6 +161,7 @@ def generate(
 
     Raises:
         ValueError: If the tokenizer has no padding token.
+        FloatingPointError: If the model's scores are not finite.
     """
     if tokenizer.pad_token_id is None:
         raise ValueError("The tokenizer has no padding token: set `tokenizer.pad_token`, such as to its `eos_token`.")
@@ -200,6 +202,14 @@ def fingerprint(model: PreTrainedModel) -> str:
     return digest.hexdigest()
 
 
+class _FiniteScores(LogitsProcessor):
+    """Stop where no token can be told from the others. A single token may have no chance, and minus infinity."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        require_finite(scores.amax(dim=-1).float().cpu().numpy())
+        return scores
+
+
 @torch.no_grad()
 def _write(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[tuple[int, ...]], decoding: Decoding
@@ -223,6 +233,7 @@ def _write(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             generation_config=config,
+            logits_processor=[_FiniteScores()],
             # Processes that hold parts of a model must all go on until the last has finished. Transformers knows by
             # itself of DeepSpeed, and of FSDP 2 only where it set that up.
             synced_gpus=True if _is_sharded(model) else None,

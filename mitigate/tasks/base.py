@@ -11,6 +11,7 @@ import numpy as np
 from datasets import Dataset
 from numpy.typing import NDArray
 
+from mitigate.scoring import require_finite
 from mitigate.tasks.parsing import is_refusal
 from mitigate.tasks.sources import Source, load_rows
 
@@ -241,6 +242,7 @@ class Task(ABC, Generic[Value]):
 
         Raises:
             ValueError: If the numbers of prompts and answers differ, or there is nothing to compare.
+            FloatingPointError: If a probability is not finite.
         """
 
     def read(self, prompts: Sequence[Prompt], answers: Sequence[Answer]) -> Readings[Value]:
@@ -258,12 +260,16 @@ class Task(ABC, Generic[Value]):
 
         Raises:
             ValueError: If the lengths differ or are 0.
+            FloatingPointError: If a probability is not finite.
         """
         if len(prompts) != len(answers) or not prompts:
             raise ValueError(
                 f"Task '{self.name}': `answers` must hold one answer for each of at least one prompt, got "
                 f"{len(answers)} answers and {len(prompts)} prompts."
             )
+        for answer in answers:
+            if not isinstance(answer, str):
+                require_finite(answer)
         values = [self.parse(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         refused = [
             value is None and isinstance(answer, str) and is_refusal(answer)
