@@ -33,6 +33,10 @@ MITIGATIONS = (
 # The levels of the three axes; every row has one of each axis, so that it is of three types.
 BIAS_TYPES = tuple(level for levels in AXES.values() for level in levels)
 
+# Names of the files in a folder of items: by task, and of the jobs that several tasks are about.
+ITEM_SUFFIXES = (".jsonl", ".csv")
+JOBS = "jobs"
+
 TRACKERS = ("wandb", "tensorboard", "trackio", "none")
 
 
@@ -119,7 +123,7 @@ class FitArguments:
 class DataArguments:
     """Where the rows of a table are, and which column is what."""
 
-    real_file: str | None = _option(None, "CSV or JSONL file, or Hub id, of real rows.")
+    real_file: str | None = _option(None, "CSV, TSV, JSONL or Parquet file, or Hub id, of real rows.")
     augmented_file: str | None = _option(None, "Likewise of augmented rows; unnecessary if a column tells them apart.")
     test_file: str | None = _option(None, "Likewise of the rows to measure on.")
     augmented_column: str = _option("augmented", "Boolean column of `real_file` when it holds augmented rows as well.")

@@ -45,7 +45,7 @@ def make_task(config: SweepConfig) -> Task:
     """
     if config.grid.task == "world":
         return WorldTask()
-    if any(name.startswith("mask") for name in config.grid.mitigations):
+    if any(name.startswith("mask") for name in (*config.grid.mitigations, *config.grid.null_mitigations)):
         try:
             load_lexicon(config.mitigation.lexicon)
         except (ValueError, OSError) as error:

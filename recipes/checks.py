@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mitigate.alignment import get_discrepancy
@@ -14,9 +15,10 @@ from mitigate.augment.bias_types import ATTRIBUTES
 from mitigate.cells import ALL_TYPES
 from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts
-from mitigate.recipes.arguments import BIAS_TYPES, MITIGATIONS, TRACKERS
+from mitigate.recipes.arguments import BIAS_TYPES, ITEM_SUFFIXES, JOBS, MITIGATIONS, TRACKERS
 from mitigate.tags import check_tagging
 from mitigate.tasks import TASKS
+from mitigate.tasks.sources import FORMATS
 
 if TYPE_CHECKING:
     from mitigate.recipes.config import SweepConfig
@@ -33,7 +35,7 @@ def check_config(config: SweepConfig) -> list[str]:
     Returns:
         `list[str]`: One sentence for each problem.
     """
-    checks = [_check_grid, _check_names, _check_numbers, _check_engine, _check_table, _check_tasks]
+    checks = [_check_grid, _check_names, _check_numbers, _check_places, _check_table, _check_tasks]
     return [problem for check in checks for problem in check(config)]
 
 
@@ -102,6 +104,12 @@ def _check_numbers(config: SweepConfig) -> Iterator[str]:
     for name in (*positive, *places, *scratch):
         if not 0 < values[name] < math.inf:
             yield f"`{name}` must be greater than 0, got {values[name]}."
+    for seed in config.grid.seeds:
+        if not 0 <= seed < 2**32:
+            yield f"`seeds` must lie in [0, 2**32), got {seed}."
+    width = config.model.hidden_size
+    if config.model.model is None and width > 0 and width % (16 if width > 16 else 2):
+        yield f"`hidden_size` must be a multiple of 16, as each attention head has 16, got {width}."
     for name in ("loss_weight", "gpus_per_cell", "max_retries", "price_per_hour"):
         if values[name] is not None and not 0 <= values[name] < math.inf:
             yield f"`{name}` must be at least 0, got {values[name]}."
@@ -113,7 +121,11 @@ def _check_numbers(config: SweepConfig) -> Iterator[str]:
         yield f"`tag_position`, `tag_dropout`: {error}"
 
 
-def _check_engine(config: SweepConfig) -> Iterator[str]:
+def _check_places(config: SweepConfig) -> Iterator[str]:
+    output = Path(config.run.output_dir)
+    nearest_there = next((path for path in (output, *output.parents) if path.exists()), None)
+    if nearest_there is not None and not nearest_there.is_dir():
+        yield f"`output_dir` must be a folder, and {nearest_there} is a file."
     if config.run.engine == "ray" and find_spec("ray") is None:
         yield "`engine: ray` needs Ray, which is not installed here: pip install 'mitigate[ray]'"
 
@@ -175,6 +187,22 @@ def _check_tasks(config: SweepConfig) -> Iterator[str]:
     if grid.doses != [1]:
         yield f"`doses` must be [1] with `task: tasks`, whose rows are taken as they were written, got {grid.doses}."
     yield from _check_rows_of_tasks(config)
+    if tasks.items_dir is not None:
+        yield from _check_items(Path(tasks.items_dir))
+
+
+def _check_items(folder: Path) -> Iterator[str]:
+    """Find files that would be passed over, and the tasks' own sets be taken in their place."""
+    if not folder.is_dir():
+        yield f"`items_dir`: there is no folder {folder}."
+        return
+    known = (*TASKS, JOBS)
+    files = sorted(path for path in folder.glob("*.*") if path.suffix in FORMATS or path.stem in known)
+    if not files:
+        yield f"`items_dir`: {folder} holds no `<task>.jsonl` or `<task>.csv`."
+    for path in files:
+        if path.stem not in known or path.suffix not in ITEM_SUFFIXES:
+            yield f"`items_dir`: {path} is not `<task>.jsonl` or `<task>.csv`.{nearest(path.stem, known)}"
 
 
 def _check_rows_of_tasks(config: SweepConfig) -> Iterator[str]:

@@ -18,6 +18,8 @@ from transformers import HfArgumentParser
 from mitigate import world
 from mitigate.recipes import made_up
 from mitigate.recipes.arguments import (
+    ITEM_SUFFIXES,
+    JOBS,
     DataArguments,
     FitArguments,
     GridArguments,
@@ -28,8 +30,6 @@ from mitigate.recipes.arguments import (
 )
 from mitigate.recipes.checks import check_config, nearest
 
-# Name of the file of jobs in a folder of items.
-JOBS = "jobs"
 PARTS = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, TaskArguments, RunArguments)
 
 
@@ -106,8 +106,7 @@ class SweepConfig:
         if folder is None:
             return {}
         paths = {
-            name: [Path(folder) / f"{name}{suffix}" for suffix in (".jsonl", ".csv")]
-            for name in (*self.tasks.tasks, JOBS)
+            name: [Path(folder) / f"{name}{suffix}" for suffix in ITEM_SUFFIXES] for name in (*self.tasks.tasks, JOBS)
         }
         found = {name: next((path for path in own if path.is_file()), None) for name, own in paths.items()}
         return {name: path for name, path in found.items() if path is not None}

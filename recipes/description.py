@@ -12,6 +12,7 @@ from mitigate.files import replace_file
 from mitigate.grid import TaskDescription
 from mitigate.recipes.config import ConfigError, SweepConfig
 from mitigate.recipes.grid import cell_id, cells_of, versions
+from mitigate.recipes.records import read_record
 from mitigate.tasks import load_task
 
 FILE = "sweep.json"
@@ -128,11 +129,8 @@ def described_records(folder: Path, description: Description) -> Iterator[dict[s
         `"missing"`.
     """
     for name, place in zip(description.cells, description.places, strict=True):
-        path = folder / "cells" / f"{name}.json"
-        if path.is_file():
-            yield json.loads(path.read_text(encoding="utf-8"))
-        else:
-            yield {"cell_id": name, "cell": place, "status": "missing"}
+        missing = {"cell_id": name, "cell": place, "status": "missing"}
+        yield read_record(folder / "cells" / f"{name}.json") or missing
 
 
 def _tasks(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, TaskDescription]:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from mitigate.recipes.config import JOBS, ConfigError
+from mitigate.recipes.arguments import JOBS
+from mitigate.recipes.config import ConfigError
 from mitigate.tasks import Question, Source, load_task
 
 

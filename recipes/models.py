@@ -11,6 +11,7 @@ from datasets import Dataset
 from peft import PeftModel
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -24,6 +25,7 @@ from transformers import (
 
 from mitigate.files import complete_folder
 from mitigate.recipes.arguments import ModelArguments
+from mitigate.recipes.config import ConfigError
 from mitigate.recipes.training import FitSettings, fit_language_model
 from mitigate.vocabulary import fit_embeddings
 
@@ -74,6 +76,27 @@ def train_base(
     with complete_folder(folder) as unfinished:
         network.save_pretrained(unfinished)
         tokenizer.save_pretrained(unfinished)
+
+
+def check_model(arguments: ModelArguments) -> None:
+    """
+    Look whether the model that is named can be found, without loading its weights.
+
+    Args:
+        arguments (`ModelArguments`):
+            The model, if any, and whether code that comes with it may run.
+
+    Raises:
+        ConfigError: If its configuration or tokenizer cannot be loaded.
+    """
+    if arguments.model is None:
+        return
+    try:
+        for part in (AutoConfig, AutoTokenizer):
+            part.from_pretrained(arguments.model, trust_remote_code=arguments.trust_remote_code)
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ConfigError(f"`model`: {arguments.model} cannot be loaded: {reason}") from error
 
 
 def load_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from mitigate.cells import Cell
 from mitigate.files import replace_file
 from mitigate.recipes.config import SweepConfig
 from mitigate.recipes.grid import cell_id, cells_of
+
+logger = logging.getLogger(__name__)
 
 
 def records_folder(config: SweepConfig) -> Path:
@@ -43,6 +46,30 @@ def record_path(config: SweepConfig, cell: Cell) -> Path:
     return records_folder(config) / f"{cell_id(config, cell)}.json"
 
 
+def read_record(path: Path) -> dict[str, Any] | None:
+    """
+    Read the record of a cell.
+
+    Args:
+        path (`Path`):
+            Its file.
+
+    Returns:
+        `dict` or `None`: The record; `None` if there is none, or if the file holds none, as after a power cut: then
+        the cell is to be run again.
+    """
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    if isinstance(record, dict) and "status" in record:
+        return record
+    logger.warning("%s holds no record of a cell, which therefore counts as missing.", path)
+    return None
+
+
 def read_records(config: SweepConfig) -> Iterator[dict[str, Any]]:
     """
     Read the records of the cells that were run.
@@ -55,9 +82,9 @@ def read_records(config: SweepConfig) -> Iterator[dict[str, Any]]:
         `dict`: The record of each cell that has one, in the order of the grid.
     """
     for cell in cells_of(config):
-        path = record_path(config, cell)
-        if path.is_file():
-            yield json.loads(path.read_text(encoding="utf-8"))
+        record = read_record(record_path(config, cell))
+        if record is not None:
+            yield record
 
 
 def failed_record(name: str, cell: Cell, error: str) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mitigate.augment.bias_types import AXES
 from mitigate.cells import ALL_TYPES
-from mitigate.recipes.arguments import DataArguments
-from mitigate.recipes.config import JOBS, ConfigError, SweepConfig
+from mitigate.recipes.arguments import JOBS, DataArguments
+from mitigate.recipes.config import ConfigError, SweepConfig
 from mitigate.recipes.grid import digest, versions
 from mitigate.recipes.items import load_question
 from mitigate.recipes.made_up import write_rows

@@ -10,7 +10,6 @@ their result depends on. `--dry_run` lists the cells, the time and the cost; `--
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import replace
@@ -30,7 +29,8 @@ from mitigate.recipes.engine import open_engine, run_cells
 from mitigate.recipes.engine.estimate import duration, show_plan
 from mitigate.recipes.engine.loop import untrained_seeds
 from mitigate.recipes.grid import cells_of
-from mitigate.recipes.records import record_path, records_folder, write_record
+from mitigate.recipes.models import check_model
+from mitigate.recipes.records import read_record, record_path, records_folder, write_record
 from mitigate.recipes.report import report_sweep
 from mitigate.recipes.tasks import Task
 from mitigate.recipes.terminal import table_console
@@ -81,6 +81,7 @@ def _main(arguments: list[str]) -> int:
 
 
 def _checked_rows(config: SweepConfig) -> Task:
+    check_model(config.model)
     task = make_task(config)
     for cell in cells_of(config):
         if cell.seed == config.grid.seeds[0] and cell.mitigation in OWN_ROWS:
@@ -105,8 +106,8 @@ def _run(config: SweepConfig, cells: list[Cell]) -> None:
 
 
 def _is_done(config: SweepConfig, cell: Cell) -> bool:
-    path = record_path(config, cell)
-    return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8"))["status"] == "done")
+    record = read_record(record_path(config, cell))
+    return record is not None and bool(record["status"] == "done")
 
 
 def _announce(config: SweepConfig, missing: list[Cell]) -> None:

@@ -13,6 +13,7 @@ from datasets.exceptions import DatasetsError
 
 from mitigate.recipes.arguments import DataArguments
 from mitigate.recipes.config import ConfigError
+from mitigate.tasks.sources import FORMATS, read_file
 
 # Values of the column that tells augmented rows.
 _TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0")
@@ -195,11 +196,12 @@ def _named(source: str | None) -> str:
 
 def load_rows(source: str, field_name: str) -> Dataset:
     """
-    Read a CSV or JSONL file, or a data set of the Hub.
+    Read a file or folder, or a data set of the Hub.
 
     Args:
         source (`str`):
-            Path or id. Of a data set of the Hub the split `train` is read, or `test` for `test_file`.
+            Path of a file that ends in `.csv`, `.tsv`, `.jsonl`, `.json` or `.parquet`, path of a folder, or id. Of a
+            folder or a data set of the Hub the split `train` is read, or `test` for `test_file`.
         field_name (`str`):
             The key that named it, for errors.
 
@@ -209,19 +211,13 @@ def load_rows(source: str, field_name: str) -> Dataset:
     Raises:
         ConfigError: If it is not there, cannot be read, is not UTF-8, or has no rows.
     """
-    suffix = Path(source).suffix
-    # Without its defaults, the reader would take the text "None" or "NA" for a missing value.
-    kinds: dict[str, tuple[str, dict[str, Any]]] = {
-        ".csv": ("csv", {"keep_default_na": False}),
-        ".jsonl": ("json", {}),
-        ".json": ("json", {}),
-    }
-    if suffix in kinds:
-        _check_file(Path(source), field_name)
+    path = Path(source)
+    is_file = path.suffix in FORMATS or path.is_file()
+    if is_file:
+        _check_file(path, field_name)
     try:
-        if suffix in kinds:
-            kind, options = kinds[suffix]
-            rows = load_dataset(kind, data_files=source, split="train", keep_in_memory=True, **options)
+        if is_file:
+            rows = read_file(path)
         else:
             rows = load_dataset(source, split="test" if field_name == "test_file" else "train")
     except (OSError, ValueError, DatasetsError) as error:
@@ -235,6 +231,10 @@ def _check_file(path: Path, field_name: str) -> None:
     # The reader of JSON replaces bytes that are not UTF-8 without a word, and falls over an empty file.
     if not path.is_file():
         raise ConfigError(f"`{field_name}`: there is no file {path}.")
+    if path.suffix not in FORMATS:
+        raise ConfigError(f"`{field_name}`: {path} must end in {', '.join(FORMATS)}.")
+    if path.suffix == ".parquet":
+        return
     number = 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):

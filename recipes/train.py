@@ -39,7 +39,7 @@ from mitigate.recipes.config import PARTS, ConfigError, SweepConfig, read_argume
 from mitigate.recipes.fitting import asking_of, fit_cell
 from mitigate.recipes.grid import cell_id, cells_of
 from mitigate.recipes.launching import alone, processes, train_on_cpu
-from mitigate.recipes.models import load_trained
+from mitigate.recipes.models import check_model, load_trained
 from mitigate.recipes.records import records_folder, write_record
 from mitigate.recipes.tasks import Task
 from mitigate.recipes.tracking import choose_tracking, log_measured, tracked
@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         config, cell = parse_cell(sys.argv[1:] if arguments is None else arguments)
         prepare_process()
+        check_model(config.model)
         task = make_task(config)
         rows = training_mix(config, task, cell)
     except ConfigError as error:

@@ -148,6 +148,10 @@ class TestMistakes:
             ({**TASKS, "made_up_rows": True}, "`real_file` is not read with `made_up_rows`"),
             ({**TASKS, "mitigations": ["none", "balanced"]}, "`group_column` is needed for 'balanced'"),
             ({**TABLE, "bias_types": ["explicit"]}, "`bias_types`: the rows of `task: table` have none"),
+            ({"seeds": [0, -1]}, "`seeds` must lie in [0, 2**32), got -1"),
+            ({"hidden_size": 50}, "`hidden_size` must be a multiple of 16, as each attention head has 16, got 50"),
+            ({"output_dir": "config.yaml/out"}, "`output_dir` must be a folder, and config.yaml is a file"),
+            ({**TASKS, "items_dir": "/nope/typo"}, "`items_dir`: there is no folder /nope/typo"),
             ({"tasks": ["hiring"]}, "`tasks` is for `task: tasks`, got ['hiring'] with `task: world`"),
         ],
     )
@@ -155,6 +159,24 @@ class TestMistakes:
         with pytest.raises(ConfigError) as error:
             parse(**settings)
         assert message in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [("hirng.csv", "hiring"), ("hiring.json", "hiring"), ("job.csv", "jobs"), ("x.jsonl", None)],
+    )
+    def test_a_file_of_items_that_would_be_passed_over_is_told(self, name, meant):
+        for file in ("stories.csv", "README.md", name):  # a task that this sweep does not ask
+            Path("items", file).parent.mkdir(exist_ok=True)
+            Path("items", file).touch()
+        with pytest.raises(ConfigError) as error:
+            parse(**TASKS, items_dir="items")
+        hint = f" Did you mean `{meant}`?" if meant else ""
+        assert str(error.value) == f"`items_dir`: items/{name} is not `<task>.jsonl` or `<task>.csv`.{hint}"
+        Path("items", name).unlink()
+        assert parse(**TASKS, items_dir="items")
+        Path("items/stories.csv").unlink()
+        with pytest.raises(ConfigError, match=r"`items_dir`: items holds no `<task>.jsonl` or `<task>.csv`"):
+            parse(**TASKS, items_dir="items")
 
     @pytest.mark.parametrize(
         "settings",
@@ -186,7 +208,7 @@ class TestMistakes:
         "name", ["seeds", "bias_ratios", "doses", "bias_types", "mitigations", "null_mitigations", "lexicon"]
     )
     def test_an_empty_list_is_not_taken_for_the_default(self, name):
-        with pytest.raises(ConfigError, match=rf"`{name}` must hold at least one value, got \[\]\. Left out, it is \["):
+        with pytest.raises(ConfigError, match=rf"`{name}` must hold at least one value, got \[\]\. Left out, it is"):
             parse(**{name: []})
 
     def test_a_list_that_is_empty_by_default_may_be_empty(self):
@@ -238,6 +260,7 @@ class TestMistakes:
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--task", "table", "--real_file", "no.csv", "--test_file", "no.csv", "--text_column", "t", "--label_column",
           "l", "--group_column", "g", "--stereotypes", "a=b"], "there is no file no.csv"),
+        (["--model", "my-org/typo", "--dry_run"], "`model`: my-org/typo cannot be loaded: "),
     ],
 )  # fmt: skip
 def test_a_wrong_configuration_ends_with_two_and_trains_nothing(arguments, message, capsys):
@@ -245,6 +268,16 @@ def test_a_wrong_configuration_ends_with_two_and_trains_nothing(arguments, messa
     assert "This configuration cannot be run:" in (told := capsys.readouterr().err)
     assert message in told
     assert not Path("results").exists()
+
+
+def test_a_word_list_that_only_the_null_arm_masks_is_looked_for(capsys):
+    rows = [f"a,{label},{group},{n % 2}\n" for label in ("nurse", "pilot") for group in "fm" for n in range(8)]
+    Path("rows.csv").write_text("".join(["text,label,group,augmented\n", *rows]))
+    settings = {**TABLE, "real_file": "rows.csv", "test_file": "rows.csv", "training_rows": 8, "bias_ratios": [0, 0.5]}
+    settings |= {"doses": [0, 1], "null_mitigations": ["none", "mask"], "lexicon": ["gone.txt"]}
+    Path("config.yaml").write_text(yaml.safe_dump(settings))
+    assert main(["--config", "config.yaml", "--dry_run"]) == 2
+    assert "`lexicon`: " in capsys.readouterr().err
 
 
 def test_rows_that_do_not_suffice_are_found_before_training(capsys):

@@ -20,7 +20,7 @@ from mitigate.recipes.engine.devices import device_of_workers
 from mitigate.recipes.engine.shipping import read_folder, write_folder
 from mitigate.recipes.engine.worker import measure_cell
 from mitigate.recipes.grid import cell_id, cells_of
-from mitigate.recipes.records import records_folder, write_record
+from mitigate.recipes.records import record_path, records_folder, write_record
 from mitigate.recipes.sweep import main
 from mitigate.world import World
 
@@ -141,6 +141,12 @@ class TestDryRun:
         total = next(line for line in printed.splitlines() if "│ all" in line)
         assert [cell.strip() for cell in total.split("│")[3:7]] == ["4", "2", "1", "2"]
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+    def test_a_record_that_is_empty_counts_as_missing(self, half_done, capsys):
+        config = parse_config(half_done)
+        record_path(config, cells_of(config)[0]).write_text("")
+        assert main([*half_done, "--dry_run"]) == 0
+        assert "3 cells to run" in capsys.readouterr().out
 
     def test_refuses_what_the_sweep_would_refuse(self, tmp_path, capsys):
         assert main([*SMALL, "--dry_run", "--training_rows", "0", "--output_dir", str(tmp_path / "out")]) == 2

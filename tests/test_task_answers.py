@@ -223,6 +223,11 @@ class TestSources:
         with pytest.raises(ValueError, match=r"there is no file nowhere\.csv"):
             load_rows(Source("nowhere.csv"), ("text",))
 
+    def test_brackets_in_a_path_are_no_pattern(self, tmp_path):
+        for name, text in {"rows [v2].csv": "a", "rows v.csv": "b"}.items():
+            (tmp_path / name).write_text(f"text\n{text}\n")
+        assert load_rows(Source(str(tmp_path / "rows [v2].csv")), ("text",))["text"][0] == "a"
+
     @pytest.mark.parametrize("suffix", ["jsonl", "parquet", "tsv"])
     def test_other_formats(self, tmp_path, suffix):
         path = str(tmp_path / f"rows.{suffix}")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from datasets import Dataset
 
 from mitigate.recipes import sweep
 from mitigate.recipes.config import ConfigError, DataArguments
@@ -116,6 +117,16 @@ class TestReading:
         assert len(task.corpus(seed=0)) == 8
         assert len(task.augmented(12, dose=0, seed=0)) == 12
 
+    @pytest.mark.parametrize("name", ["rows [v2].csv", "rows.parquet", "rows.tsv"])
+    def test_any_kind_and_name_of_file(self, data, name):
+        Path("rows v.csv").write_text("text,label,group\nanother file,nurse,female\n", encoding="utf-8")
+        content = Dataset.from_list(rows(40))
+        if name.endswith(".parquet"):
+            content.to_parquet(name)
+        else:
+            content.to_csv(name, sep="\t" if name.endswith(".tsv") else ",", index=False)
+        assert TableTask(change(data, real_file=name)).corpus(seed=0)["prompt"][0] == "real 0 she cures occupation:"
+
     def test_words_that_look_like_missing_values_are_kept(self, data):
         content = rows(40)
         content[0]["text"] = "None"
@@ -153,6 +164,7 @@ class TestRefusing:
             ({"stereotypes": ["nurse=female"]}, "real rows have labels outside the label set: pilot"),
             ({"stereotypes": ["nurse=woman", "pilot=male"]}, "`stereotypes`: woman is no group of the test rows"),
             ({"label_column": None}, "Name `completion_column` or `label_column`"),
+            ({"real_file": __file__}, r"`real_file`: .*\.py must end in \.csv, \.tsv, \.jsonl, \.json, \.parquet"),
         ],
     )
     def test_fields(self, data, fields, message):

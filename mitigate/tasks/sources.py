@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -11,7 +12,8 @@ from typing import Any
 from datasets import Dataset, load_dataset
 from datasets.exceptions import DatasetsError
 
-_FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+# Kinds of files that can be read, with the options of their readers.
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     # Without its defaults, the reader would take the text "None" or "NA" for a missing value.
     ".csv": ("csv", {"keep_default_na": False}),
     ".tsv": ("csv", {"keep_default_na": False, "delimiter": "\t"}),
@@ -106,14 +108,35 @@ def load_rows(source: Source, columns: Sequence[str]) -> Dataset:
     return Dataset.from_dict(result)
 
 
+def read_file(path: Path) -> Dataset:
+    """
+    Read a local file.
+
+    Args:
+        path (`Path`):
+            The file, which ends in one of `FORMATS`.
+
+    Returns:
+        `Dataset`: Its rows.
+
+    Raises:
+        OSError, ValueError, DatasetsError: If it cannot be read.
+    """
+    kind, options = FORMATS[path.suffix]
+    # The reader takes names for patterns, and brackets are frequent in names.
+    rows: Dataset = load_dataset(
+        kind, data_files=glob.escape(str(path)), split="train", keep_in_memory=True, **options
+    )
+    return rows
+
+
 def _read(source: Source) -> Dataset:
-    suffix = Path(source.path).suffix
-    if suffix in _FORMATS and not Path(source.path).is_file():
+    path = Path(source.path)
+    if path.suffix in FORMATS and not path.is_file():
         raise ValueError(f"`path`: there is no file {source.path}.")
     try:
-        if suffix in _FORMATS:
-            kind, options = _FORMATS[suffix]
-            rows = load_dataset(kind, data_files=source.path, split="train", keep_in_memory=True, **options)
+        if path.suffix in FORMATS:
+            rows = read_file(path)
         else:
             rows = load_dataset(
                 source.path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import fmean
@@ -16,7 +15,7 @@ from mitigate.recipes.config import SweepConfig
 from mitigate.recipes.engine import open_engine
 from mitigate.recipes.engine.loop import untrained_seeds
 from mitigate.recipes.grid import cells_of
-from mitigate.recipes.records import record_path
+from mitigate.recipes.records import read_record, record_path
 
 Group = tuple[str, float]
 
@@ -69,8 +68,7 @@ def show_plan(config: SweepConfig, console: Console) -> None:
 
 def _records(config: SweepConfig) -> Iterator[tuple[Cell, dict[str, Any] | None]]:
     for cell in cells_of(config):
-        path = record_path(config, cell)
-        yield cell, json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        yield cell, read_record(record_path(config, cell))
 
 
 def _group(cell: Cell) -> Group:
