@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from mitigate.recipes.config import parse_config
 from mitigate.recipes.engine.devices import device_of_workers
+from mitigate.recipes.engine.local import LocalEngine
+from mitigate.recipes.engine.loop import run_cells
 from mitigate.recipes.engine.shipping import read_folder, write_folder
 from mitigate.recipes.engine.worker import measure_cell
 from mitigate.recipes.grid import cell_id, cells_of
@@ -167,11 +170,17 @@ class TestProcesses:
         assert records(tmp_path / "out")[0.5] == found[0.5]
 
     @pytest.mark.slow
-    def test_a_base_model_that_cannot_be_trained_fails_its_cells(self, tmp_path):
-        assert main([*SMALL, "--hidden_size", "17", "--output_dir", str(tmp_path / "out")]) == 1
-        found = records(tmp_path / "out")
-        assert sorted(found) == [0.0, 0.5]
-        assert all("its base model could not be trained: " in record["error"] for record in found.values())
+    def test_a_base_model_that_cannot_be_trained_fails_its_cells_with_the_reason(self, tmp_path):
+        config = parse_config([*SMALL, "--output_dir", str(tmp_path / "out")])
+        # The check of this width comes before; here it stands for what no check foresees.
+        config = replace(config, model=replace(config.model, hidden_size=50))
+        with LocalEngine(config) as engine:
+            found = list(run_cells(engine, config, cells_of(config)))
+        assert [record["cell"]["bias_ratio"] for record in found] == [0.0, 0.5]
+        for record in found:
+            assert record["status"] == "failed"
+            assert "its base model could not be trained: " in record["error"]
+            assert "The hidden size (50) is not a multiple of the number of attention heads" in record["error"]
 
     @pytest.mark.slow
     def test_interrupted_it_ends_at_once_with_a_sentence(self, model, tmp_path):

@@ -29,8 +29,16 @@ def train_base_model(config: SweepConfig, seed: int) -> None:
             The configuration.
         seed (`int`):
             The seed.
+
+    Raises:
+        RuntimeError: If it cannot be trained, with the reason.
     """
-    base_source(config, _task(config), seed)
+    try:
+        base_source(config, _task(config), seed)
+    except Exception as error:
+        traceback.print_exc()
+        # Not every exception can be sent to another process, and one that cannot takes its process down.
+        raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
 
 def measure_cell(config: SweepConfig, cell: Cell, name: str) -> dict[str, Any]:
