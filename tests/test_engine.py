@@ -1,6 +1,7 @@
 """Who runs the cells of a sweep: processes that may die, GPUs, Ray; and what a dry run tells."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -181,6 +183,18 @@ class TestProcesses:
             assert record["status"] == "failed"
             assert "its base model could not be trained: " in record["error"]
             assert "The hidden size (50) is not a multiple of the number of attention heads" in record["error"]
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("gpus", "anew"), [(0, False), (1, True)])
+    def test_a_failed_cell_leaves_no_process_behind_that_has_used_a_gpu(self, gpus, anew, tmp_path, monkeypatch):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        config = parse_config([*SMALL, "--model", str(tmp_path / "nowhere"), "--output_dir", str(tmp_path / "out")])
+        workers = []
+        with LocalEngine(config) as engine:
+            for cell in cells_of(config):
+                assert engine.measure_cell(cell).result()["status"] == "failed"
+                workers.append({child.pid for child in multiprocessing.active_children()})
+        assert bool(workers[1] - workers[0]) == anew
 
     @pytest.mark.slow
     def test_interrupted_it_ends_at_once_with_a_sentence(self, model, tmp_path):

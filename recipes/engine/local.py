@@ -98,12 +98,24 @@ class _Worker:
         return self._future is None or self._future.done()
 
     def submit(self, function: Callable[..., Any], *arguments: object) -> Future[Any]:
+        if self._device is not None and self._has_failed():
+            # An error of CUDA may have left the process unable to use its GPU ever again.
+            self._pool.shutdown(wait=False)
+            self._pool = _new_pool()
         try:
             self._future = self._start(function, *arguments)
         except BrokenProcessPool:
             self._pool = _new_pool()
             self._future = self._start(function, *arguments)
         return self._future
+
+    def _has_failed(self) -> bool:
+        if self._future is None:
+            return False
+        if self._future.exception() is not None:
+            return True
+        record = self._future.result()
+        return record is not None and record["status"] == "failed"
 
     def _start(self, function: Callable[..., Any], *arguments: object) -> Future[Any]:
         before = multiprocessing.active_children()

@@ -63,18 +63,19 @@ def measure_cell(config: SweepConfig, cell: Cell, name: str) -> dict[str, Any]:
                 "the files alone while it runs; on a cluster, install the same versions on every node, and put the "
                 "files where every node finds them under the same path."
             )
-        return {**run_cell(config, _task(config), cell), "status": "done"}
+        record = {**run_cell(config, _task(config), cell), "status": "done"}
+        if torch.cuda.is_available():
+            # A trainer and its model refer to each other, so they go when the collector comes, and the next model may
+            # not fit beside them.
+            gc.collect()
+            torch.cuda.empty_cache()
+        return record
     except Exception as error:  # one cell's failure must not end the sweep; it is recorded and reported
         traceback.print_exc()
         return failed_record(name, cell, f"{type(error).__name__}: {error}")
     finally:
         if wandb.run is not None:
             wandb.finish()
-        if torch.cuda.is_available():
-            # A trainer and its model refer to each other, so they go when the collector comes, and the next model may
-            # not fit beside them.
-            gc.collect()
-            torch.cuda.empty_cache()
 
 
 def _task(config: SweepConfig) -> Task:
