@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mitigate.cells import Cell
 from mitigate.files import replace_file
 from mitigate.grid import TaskDescription
 from mitigate.recipes.config import ConfigError, SweepConfig
@@ -106,7 +107,10 @@ def read_description(folder: Path) -> Description:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         found["tasks"] = {name: TaskDescription(**task) for name, task in found["tasks"].items()}
-        return Description(**found)
+        description = Description(**found)
+        for _, place in zip(description.cells, description.places, strict=True):
+            Cell(**place)
+        return description
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(
             f"'{path}' is no description of a sweep ({type(error).__name__}: {error}). Start the sweep again, which "
@@ -125,12 +129,12 @@ def described_records(folder: Path, description: Description) -> Iterator[dict[s
             Its description.
 
     Yields:
-        `dict`: The record of each cell, in the order of the grid; of a cell without one its place, with the status
-        `"missing"`.
+        `dict`: The record of each cell, in the order of the grid, see [`read_record`]; of a cell without one its
+        place, with the status `"missing"`.
     """
     for name, place in zip(description.cells, description.places, strict=True):
         missing = {"cell_id": name, "cell": place, "status": "missing"}
-        yield read_record(folder / "cells" / f"{name}.json") or missing
+        yield read_record(folder / "cells" / f"{name}.json", Cell(**place)) or missing
 
 
 def _tasks(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, TaskDescription]:

@@ -106,7 +106,7 @@ def _run(config: SweepConfig, cells: list[Cell]) -> None:
 
 
 def _is_done(config: SweepConfig, cell: Cell) -> bool:
-    record = read_record(record_path(config, cell))
+    record = read_record(record_path(config, cell), cell)
     return record is not None and bool(record["status"] == "done")
 
 

@@ -25,7 +25,7 @@ from mitigate.recipes.engine.loop import run_cells
 from mitigate.recipes.engine.shipping import read_folder, write_folder
 from mitigate.recipes.engine.worker import measure_cell
 from mitigate.recipes.grid import cell_id, cells_of
-from mitigate.recipes.records import record_path, records_folder, write_record
+from mitigate.recipes.records import records_folder, write_record
 from mitigate.recipes.sweep import main
 from mitigate.world import World
 
@@ -113,9 +113,8 @@ class TestDryRun:
         arguments = [*SMALL, "--seeds", "0", "1", "--output_dir", str(tmp_path / "out")]
         config = parse_config(arguments)
         records_folder(config).mkdir(parents=True)
-        for cell, more in zip(
-            cells_of(config), [{"status": "done", "runtime_s": 3600.0}] * 2 + [{"status": "failed"}], strict=False
-        ):
+        done = {"status": "done", "runtime_s": 3600.0, "metrics": {"bias": 0.0, "utility": 1.0}}
+        for cell, more in zip(cells_of(config), [done] * 2 + [{"status": "failed"}], strict=False):
             write_record(records_folder(config), {"cell_id": cell_id(config, cell), "cell": cell._asdict(), **more})
         return arguments
 
@@ -147,11 +146,11 @@ class TestDryRun:
         assert [cell.strip() for cell in total.split("│")[3:7]] == ["4", "2", "1", "2"]
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
-    def test_a_record_that_is_empty_counts_as_missing(self, half_done, capsys):
-        config = parse_config(half_done)
-        record_path(config, cells_of(config)[0]).write_text("")
+    def test_a_record_that_cannot_be_read_is_to_be_run_again(self, half_done, tmp_path, capsys):
+        for path in (tmp_path / "out" / "cells").glob("*.json"):
+            path.write_text(path.read_text()[:-1])
         assert main([*half_done, "--dry_run"]) == 0
-        assert "3 cells to run" in capsys.readouterr().out
+        assert "4 cells to run" in capsys.readouterr().out
 
     def test_refuses_what_the_sweep_would_refuse(self, tmp_path, capsys):
         assert main([*SMALL, "--dry_run", "--training_rows", "0", "--output_dir", str(tmp_path / "out")]) == 2

@@ -16,6 +16,16 @@ from tests.pages import Outline
 from tests.sweep_folders import write_folder
 from tests.sweeps import TASKS, TYPES, sweep, task_sweep
 
+DAMAGES = {
+    "{": "no JSON",
+    "": "no JSON",
+    "[1]": "no JSON object",
+    "null": "no JSON object",
+    "cell": "its `cell` is not the one that its name stands for",
+    "status": "it has no `status`",
+    "tasks": "it has neither `tasks` nor `metrics`",
+    "steps": "its `rows` lack real or augmented rows, or it lacks `steps`",
+}
 AUDIT = {"findings": {"groups": {"factor": "groups", "grade": "apart", "sentence": "Groups are apart.", "advice": ""}}}
 
 
@@ -60,6 +70,30 @@ class TestReport:
         assert "contextual, mask, β = 1, ρ = 0.75, seed 4 (missing)" in said
         assert "contextless, mask, β = 1, ρ = 0.75, seed 4 (failed)" in said
 
+    @pytest.mark.parametrize(("damage", "problem"), DAMAGES.items())
+    def test_a_damaged_record_is_named_and_the_rest_goes_on(self, damage, problem, tmp_path, capsys):
+        folder = write_folder(tmp_path / "sweep", task_sweep(types=("all",)))
+        path = sorted((folder / "cells").iterdir())[-1]
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps({k: v for k, v in record.items() if k != damage}) if damage in record else damage)
+        assert main(["report", str(folder)]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"seed 4 (unreadable: cells/{path.name}, {problem})" in said
+        assert "Incomplete sweep: 1 of " in said
+        assert main(["report", "--compare", str(folder), str(folder), "--output_dir", str(tmp_path / "out")]) == 0
+
+    def test_a_task_without_a_result_in_one_record_keeps_the_others(self, tmp_path, capsys):
+        records = task_sweep(types=("all",))
+        records[-1]["tasks"] = {**records[-1]["tasks"], "salary": {"utility": 0.5}}
+        records[-2]["tasks"] = {name: records[-2]["tasks"][name] for name in ("hiring", "topics")}
+        folder = write_folder(tmp_path / "sweep", records)
+        assert main(["report", str(folder)]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert f"On salary bias or utility could not be measured in 2 of {len(records)} cells" in said
+        assert "seed 4 (no result of this task)" in said
+        assert "seed 4 (no bias of this task)" in said
+        assert (folder / "tables" / "salary-bias.csv").is_file()
+
     def test_before_anything_is_finished(self, tmp_path, capsys):
         folder = write_folder(tmp_path / "sweep", [{**r, "status": "missing"} for r in task_sweep(seeds=1)])
         assert main(["report", str(folder)]) == 1
@@ -74,6 +108,14 @@ class TestReport:
         (folder / "audit.json").write_text("{}")
         assert main(["report", str(folder)]) == 2
         assert "is not what `mitigate audit` writes" in capsys.readouterr().err
+
+    def test_cells_and_places_that_do_not_match(self, tmp_path, capsys):
+        folder = write_folder(tmp_path / "sweep", task_sweep(seeds=1))
+        description = json.loads((folder / "sweep.json").read_text())
+        description["cells"].pop()
+        (folder / "sweep.json").write_text(json.dumps(description))
+        assert main(["report", str(folder)]) == 2
+        assert "is no description of a sweep" in capsys.readouterr().err
 
     @pytest.mark.parametrize("content", [None, "{", "[]", '{"title": "x"}'])
     def test_of_a_folder_that_is_none(self, content, tmp_path, capsys):

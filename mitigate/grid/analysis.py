@@ -13,7 +13,14 @@ from mitigate.grid.effects import Effect, TaskAnalysis, grid_effects
 from mitigate.grid.frontier import FrontierPoint, frontier
 from mitigate.grid.hypotheses import Hypothesis, named_hypotheses
 from mitigate.grid.missing import MissingAnswers, missing_answers
-from mitigate.grid.projection import Record, TaskDescription, bias_types_of, mean_records, task_records
+from mitigate.grid.projection import (
+    Record,
+    TaskDescription,
+    bias_types_of,
+    mean_records,
+    task_records,
+    unmeasured_cells,
+)
 from mitigate.grid.related import Equivalence, RelatedControl, equivalences, pooled_slope, related_against_control
 
 
@@ -167,7 +174,7 @@ def _analyse_task(
             by_type[bias_type] = analyse(task_records(records, name, bias_type), labels=description.labels)
         except ValueError:  # told by the overall analysis, of which its cells are missing
             continue
-    return TaskAnalysis(name, description, overall, by_type)
+    return TaskAnalysis(name, description, overall, by_type, unmeasured=tuple(unmeasured_cells(records, name)))
 
 
 def _absent(records: Iterable[Record]) -> list[str]:

@@ -30,6 +30,8 @@ class TaskAnalysis:
             The task by bias type, as far as each can be analysed.
         problem (`str`, *optional*, defaults to `""`):
             Why there is no analysis.
+        unmeasured (`tuple[str, ...]`, *optional*):
+            Cells that were run to the end and have no usable result of the task, each with its reason.
     """
 
     name: str
@@ -37,6 +39,7 @@ class TaskAnalysis:
     overall: Analysis | None
     by_type: Mapping[str, Analysis] = field(default_factory=dict)
     problem: str = ""
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def scale(self) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mitigate.cells import ALL_TYPES, REQUIRED, WITHOUT_AUGMENTED
+from mitigate.cells import ALL_TYPES, REQUIRED, WITHOUT_AUGMENTED, Cell, read_cells
 
 Record = Mapping[str, Any]
 # Of each group, what a task measured; the other numbers by group are about what could not be read.
@@ -107,6 +107,26 @@ def mean_records(records: Sequence[Record], task: str, bias_types: Sequence[str]
             yield {"cell": cell, "status": "done", "metrics": _mean([record["metrics"] for record in found])}
 
 
+def unmeasured_cells(records: Iterable[Record], task: str) -> Iterator[str]:
+    """
+    List the cells that were run to the end, and yet have no usable result of a task.
+
+    Args:
+        records (`Iterable[Mapping[str, Any]]`):
+            Records of a sweep.
+        task (`str`):
+            Name of the task.
+
+    Yields:
+        `str`: A cell, with the reason.
+    """
+    for record in records:
+        if record.get("status") == "done":
+            place = {name: record["cell"][name] for name in _PLACE}
+            for reason in read_cells([{"cell": place, **_outcome(record, task)}]).excluded.values():
+                yield f"{Cell(**record['cell'])} ({reason})"
+
+
 def metrics_of(record: Record, task: str) -> Mapping[str, Any] | None:
     """
     Find what a record says of a task.
@@ -139,6 +159,9 @@ def _outcome(record: Record, task: str) -> dict[str, Any]:
     metrics = metrics_of(record, task)
     if metrics is None:
         return {"status": "no result of this task"}
+    lacking = [name for name in REQUIRED if name not in metrics]
+    if lacking:
+        return {"status": f"no {' and '.join(lacking)} of this task"}
     kept = metrics
     if "tasks" in record:
         kept = {name: metrics[name] for name in metrics if name in REQUIRED or name.startswith(GROUP_METRIC)}

@@ -70,8 +70,12 @@ def count(n: int, noun: str, plural: str = "") -> str:
 
 def incomplete(absent: Sequence[str], cells: int) -> str:
     """Say of which cells a sweep has no usable result."""
-    named = "; ".join(absent[:NAMED]) + (f"; and {len(absent) - NAMED} more" if len(absent) > NAMED else "")
-    return f"Incomplete sweep: {len(absent)} of {count(cells, 'cell')} left out of the analysis: {named}."
+    return f"Incomplete sweep: {len(absent)} of {count(cells, 'cell')} left out of the analysis: {shortened(absent)}."
+
+
+def shortened(cells: Sequence[str]) -> str:
+    """Name a few cells, and count the others."""
+    return "; ".join(cells[:NAMED]) + (f"; and {len(cells) - NAMED} more" if len(cells) > NAMED else "")
 
 
 def _size(interval: Interval, places: Decimals) -> str:

@@ -68,7 +68,7 @@ def show_plan(config: SweepConfig, console: Console) -> None:
 
 def _records(config: SweepConfig) -> Iterator[tuple[Cell, dict[str, Any] | None]]:
     for cell in cells_of(config):
-        yield cell, read_record(record_path(config, cell))
+        yield cell, read_record(record_path(config, cell), cell)
 
 
 def _group(cell: Cell) -> Group:

@@ -11,7 +11,7 @@ from mitigate.grid import Effect, GridAnalysis, Hypothesis, MissingAnswers
 from mitigate.report.grid.effects import is_significant, overview_type, two_digits
 from mitigate.report.grid.tables import estimate, percent
 from mitigate.report.numbers import PERCENT_LEVEL, p_sentence
-from mitigate.report.verdict import FEW_SEEDS, count, finding, incomplete
+from mitigate.report.verdict import FEW_SEEDS, count, finding, incomplete, shortened
 
 # Share of unreadable answers from which the verdict names a task.
 _MANY_UNPARSED = 0.05
@@ -176,13 +176,13 @@ def _unparsed(grid: GridAnalysis) -> Iterator[str]:
 
 
 def _unmeasured(grid: GridAnalysis) -> Iterator[str]:
+    done = grid.cells - len(grid.absent)
     for task in grid.tasks:
-        cells = [cell for cell in task.overall.excluded if "not finite" in cell] if task.overall else []
-        if task.overall and cells:
-            total = task.overall.records + len(task.overall.excluded)
+        if task.overall and task.unmeasured:
+            cells = f"{len(task.unmeasured)} of {count(done, 'cell')}"
             yield (
-                f"On {task.name} bias or utility could not be measured in {len(cells)} of {total} cells, which are "
-                f"left out: {cells[0]}{f'; and {len(cells) - 1} more' if len(cells) > 1 else ''}."
+                f"On {task.name} bias or utility could not be measured in {cells}, which are left out: "
+                f"{shortened(task.unmeasured)}."
             )
 
 
