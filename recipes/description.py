@@ -140,8 +140,10 @@ def described_records(folder: Path, description: Description) -> Iterator[dict[s
 def _tasks(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, TaskDescription]:
     if config["task"] != "tasks":
         return {config["task"]: TaskDescription(related=True, labels=dict(names))}
-    tasks = {name: load_task(name) for name in config["tasks"]}
-    return {
-        name: TaskDescription(config["attribute"] in task.related_to, task.relation, dict(task.metric_names))
-        for name, task in tasks.items()
-    }
+    described = {}
+    for name in config["tasks"]:
+        task = load_task(name)
+        related = config["attribute"] in task.related_to
+        relation = task.relation if related else "none"  # a task may be related to another attribute
+        described[name] = TaskDescription(related, relation, dict(task.metric_names))
+    return described

@@ -46,13 +46,18 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         `int`: 0; 1 if too few cells are finished for a report; 2 if the folder is not that of a sweep.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.output_dir and not options.compare:
+        parser.error(
+            "--output_dir is the folder of a comparison; the report of one sweep goes into the folder of that sweep"
+        )
     try:
         if options.wandb:
             read_place(options.wandb)  # what is wrong with it shows before any work
         if options.compare:
             first, second = map(Path, options.compare)
-            return compare(first, second, Path(options.output_dir), options.wandb)
+            return compare(first, second, Path(options.output_dir or "outputs/compare"), options.wandb)
         folder = Path(options.folder)
         return write_report(folder, read_description(folder), options.wandb)
     except ConfigError as error:
@@ -217,9 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wandb", metavar="ENTITY/PROJECT", help="Make a W&B Report of the runs there, and a saved view, as well."
     )
-    parser.add_argument(
-        "--output_dir", default="outputs/compare", help="Folder of the comparison (default: outputs/compare)."
-    )
+    parser.add_argument("--output_dir", help="Folder of the comparison (default: outputs/compare).")
     return parser
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,7 @@ DAMAGES = {
     "tasks": "it has neither `tasks` nor `metrics`",
     "steps": "its `rows` lack real or augmented rows, or it lacks `steps`",
 }
+RECIPES = Path(__file__).parents[1] / "recipes"
 AUDIT = {"findings": {"groups": {"factor": "groups", "grade": "apart", "sentence": "Groups are apart.", "advice": ""}}}
 
 
@@ -94,6 +96,13 @@ class TestReport:
         assert "seed 4 (no bias of this task)" in said
         assert (folder / "tables" / "salary-bias.csv").is_file()
 
+    def test_a_folder_is_for_comparisons(self, tmp_path, capsys):
+        folder = write_folder(tmp_path / "sweep", task_sweep(seeds=1))
+        with pytest.raises(SystemExit):
+            main(["report", str(folder), "--output_dir", str(tmp_path / "out")])
+        assert "--output_dir is the folder of a comparison" in capsys.readouterr().err
+        assert not (folder / "report.html").exists()
+
     def test_before_anything_is_finished(self, tmp_path, capsys):
         folder = write_folder(tmp_path / "sweep", [{**r, "status": "missing"} for r in task_sweep(seeds=1)])
         assert main(["report", str(folder)]) == 1
@@ -135,6 +144,12 @@ class TestDescription:
         records = list(described_records(tmp_path, description))
         assert [record["status"] for record in records] == ["missing"] * len(cells_of(config))
         assert sweep_tag(description.config) == sweep_tag(config.as_dict())
+
+    def test_a_control_task_has_no_relation(self, tmp_path):
+        config = parse_config(["--config", str(RECIPES / "gender.yaml"), "--tiny", "--output_dir", str(tmp_path)])
+        tasks = describe(config, {}).tasks
+        assert {task.related for task in tasks.values()} == {True, False}
+        assert all(task.related == (task.relation != "none") for task in tasks.values())
 
     def test_the_tag_tells_sweeps_apart_by_what_changes_results(self, tmp_path):
         def tag(*more):
