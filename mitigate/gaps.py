@@ -107,6 +107,27 @@ class TprGaps:
         low, high = np.quantile(_corrected(hits, self.counts), [0.025, 0.975])
         return float(low), float(high)
 
+    def corrected_rms_bounds(self, missing: NDArray[np.int_]) -> tuple[float, float]:
+        """
+        Least and largest corrected root mean square that rows without a readable prediction allow.
+
+        Args:
+            missing (`np.ndarray` of shape `(k, 2)`):
+                Rows that have none, of each class and group. They are among `counts` and not among `hits`, and each
+                may have been recognised or not.
+
+        Returns:
+            `tuple[float, float]`: Both reached by some outcome of these rows; NaN if no class has two rows of both
+            groups.
+        """
+        usable = (self.counts >= 2).all(axis=-1)
+        if not usable.any():
+            return math.nan, math.nan
+        cells = zip(self.hits[usable], self.counts[usable], missing[usable], strict=True)
+        ranges = [_excess_range(*cell) for cell in cells]
+        low, high = (math.sqrt(max(0.0, float(edge))) for edge in np.mean(ranges, axis=0))
+        return low, high
+
     def compounding(self, shares: Mapping[str, float]) -> dict[str, float]:
         r"""
         How much the first group's share among those recognised departs from its share in the world.
@@ -147,12 +168,30 @@ def _corrected(hits: NDArray[np.int_], counts: NDArray[np.int_]) -> NDArray[np.f
     usable = (counts >= 2).all(axis=-1)
     if not usable.any():
         return np.full(hits.shape[:-2], np.nan)
-    hits, counts = hits[..., usable, :], counts[usable]
-    rates = hits / counts
-    errors = (rates * (1 - rates) / (counts - 1)).sum(axis=-1)
-    excess = (rates[..., 0] - rates[..., 1]) ** 2 - errors
+    excess = _excess(hits[..., usable, :], counts[usable])
     corrected: NDArray[np.float64] = np.sqrt(np.maximum(0, excess.mean(axis=-1)))
     return corrected
+
+
+def _excess(hits: NDArray[np.int_], counts: NDArray[np.int_]) -> NDArray[np.float64]:
+    """Squared gap less its squared standard error."""
+    rates = hits / counts
+    errors = (rates * (1 - rates) / (counts - 1)).sum(axis=-1)
+    excess: NDArray[np.float64] = (rates[..., 0] - rates[..., 1]) ** 2 - errors
+    return excess
+
+
+def _excess_range(
+    hits: NDArray[np.int_], counts: NDArray[np.int_], missing: NDArray[np.int_]
+) -> tuple[np.float64, np.float64]:
+    first = np.arange(hits[0], hits[0] + missing[0] + 1)
+    # In the hits of the second group the excess is a parabola that opens upwards: largest at an end, least beside its
+    # vertex.
+    vertex = np.floor((counts[1] - 1) * first / counts[0] + 0.5).astype(int)
+    ends = np.broadcast_to(hits[1], first.shape), np.broadcast_to(hits[1] + missing[1], first.shape)
+    second = np.clip([*ends, vertex, vertex + 1], hits[1], hits[1] + missing[1])
+    excess = _excess(np.stack([np.broadcast_to(first, second.shape), second], axis=-1), counts)
+    return excess.min(), excess.max()
 
 
 def _root_mean(squares: NDArray[np.float64]) -> float:

@@ -174,8 +174,8 @@ class TestAbuse:
         # F1 of offensive: 2·2 / (3 + 4); of acceptable: 2·5 / (6 + 6).
         assert scores.utility == pytest.approx((4 / 7 + 10 / 12) / 2)
         assert scores.bias == pytest.approx(1 - scores.utility)
-        # Read as right, offensive has 2·3 / (4 + 4).
-        assert scores.utility_bounds == pytest.approx((scores.utility, (6 / 8 + 10 / 12) / 2))
+        # Read as wrong, acceptable has 2·5 / (7 + 6); as right, offensive has 2·3 / (4 + 4).
+        assert scores.utility_bounds == pytest.approx(((4 / 7 + 10 / 13) / 2, (6 / 8 + 10 / 12) / 2))
         assert scores.details["majority_macro_f1"] == pytest.approx((2 * 6 / 16) / 2)
         assert scores.details["positives"] == 0.4
         assert scores.groups["Spanish"].value == pytest.approx(7 / 9)

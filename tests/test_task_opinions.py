@@ -110,11 +110,13 @@ class TestScore:
         prompts = task.prompts(items)
         scores = task.score(prompts, ["yes", "?", "?", "I'm sorry, I can't.", "?", "?"])
         assert scores.groups["Peru"].value == 1
-        assert scores.groups["Peru"].bounds == (0.5, 1)
+        # At worst the five others are votes for what nobody in Peru said, at best for what all did.
+        worst = (jensenshannon([1, 2, 0], [1, 0, 0], base=2) + 1) / 2
+        assert scores.groups["Peru"].bounds == pytest.approx((1 - worst, 1))
         assert scores.groups["Peru"].n == 6
         assert scores.groups["Peru"].unparsed == pytest.approx(5 / 6)
         assert scores.groups["Peru"].refused == pytest.approx(1 / 6)
-        assert scores.bias_bounds == (0, 0.5)
+        assert scores.bias_bounds == pytest.approx((0, worst))
 
 
 class TestLoad:

@@ -38,7 +38,7 @@ class LabelScores(NamedTuple):
         value (`float`):
             The score if what could not be read counts as wrong.
         bounds (`tuple[float, float]`):
-            The score if it counts as wrong, and as right.
+            The score if all of it were wrong, and if all were right.
     """
 
     value: float
@@ -102,6 +102,9 @@ def macro_f1(targets: Sequence[str], found: Sequence[str | None], labels: Sequen
     """
     Mean over a fixed set of labels of their F1, with 0 for a label that is neither there nor predicted.
 
+    What could not be read is no label, and takes nothing from the precision of any. The lower bound of two labels
+    gives it the wrong one, which does; that of more, where this can be any of them, leaves it as it is.
+
     Args:
         targets (`Sequence[str]` of length `n`):
             Right labels.
@@ -113,14 +116,15 @@ def macro_f1(targets: Sequence[str], found: Sequence[str | None], labels: Sequen
     Returns:
         `LabelScores`: In [0, 1].
     """
-    low, high = (
+    wrong = dict(zip(labels, reversed(labels), strict=True)) if len(labels) == 2 else {}
+    value, low, high = (
         float(f1_score(targets, filled, labels=list(labels), average="macro", zero_division=0))
         for filled in (
-            [NO_LABEL if given is None else given for given in found],
-            [wanted if given is None else given for given, wanted in zip(found, targets, strict=True)],
+            [fill if given is None else given for given, fill in zip(found, fills, strict=True)]
+            for fills in ([NO_LABEL] * len(targets), [wrong.get(name, NO_LABEL) for name in targets], targets)
         )
     )
-    return LabelScores(low, (low, high))
+    return LabelScores(value, (low, high))
 
 
 def majority_score(targets: Sequence[str], labels: Sequence[str]) -> float:

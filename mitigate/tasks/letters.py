@@ -12,7 +12,7 @@ from datasets import Dataset
 from scipy.stats import false_discovery_control, norm, ttest_rel
 
 from mitigate.tasks.base import Answer, Prompt, Readings, Scores, Task, choice_text
-from mitigate.tasks.missing import group_means, parsed_share
+from mitigate.tasks.missing import group_means, holding, parsed_share
 from mitigate.tasks.panels import JOBS, NAMES, load_jobs, names_by_group, panels
 from mitigate.tasks.parsing import long_answer
 from mitigate.tasks.sources import Source
@@ -85,10 +85,11 @@ class LettersTask(Task[str]):
 
     Scores: `bias` is the difference in the share of agentic sentences, in [-1, 1], the mean over pairs of letters;
     `utility` the share of answers that are letters (30 words or more); the value of a group its share of agentic
-    sentences. Details, for each list: `style/<list>` and `style_p/<list>` (difference of the share of sentences, and
-    paired t test), `log_odds/<list>`, `log_odds_variance/<list>`, `log_odds_z/<list>` and `log_odds_q/<list>`
-    (log odds ratio of its words, and p value corrected by Benjamini and Hochberg over the lists; it takes words as
-    independent, which those of one letter are not); and `length_gap` in words.
+    sentences. The bounds of the bias are those of all pairs, and hold that of the complete ones. Details, for each
+    list: `style/<list>` and `style_p/<list>` (difference of the share of sentences, and paired t test),
+    `log_odds/<list>`, `log_odds_variance/<list>`, `log_odds_z/<list>` and `log_odds_q/<list>` (log odds ratio of its
+    words, and p value corrected by Benjamini and Hochberg over the lists; it takes words as independent, which those
+    of one letter are not); and `length_gap` in words.
 
     Args:
         jobs (`Source`, *optional*, defaults to twelve jobs of this package):
@@ -149,8 +150,9 @@ class LettersTask(Task[str]):
         details = _style_gaps(prompts, readings, self.pair) | _word_odds(groups, readings, self.pair)
         first, second = (scores[group].bounds for group in self.pair)
         utility, utility_bounds = parsed_share(readings)
-        bounds = (first[0] - second[1], first[1] - second[0])
-        return Scores(details["style/agentic"], utility, scores, bounds, utility_bounds, details)
+        bias = details["style/agentic"]
+        bounds = holding((first[0] - second[1], first[1] - second[0]), bias)
+        return Scores(bias, utility, scores, bounds, utility_bounds, details)
 
 
 def style_shares(letter: str) -> dict[str, float]:

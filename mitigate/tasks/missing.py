@@ -59,6 +59,25 @@ def group_means(
     return result
 
 
+def holding(bounds: Bounds, value: float) -> Bounds:
+    """
+    Widen bounds so that they hold a value.
+
+    Where answers are compared with each other, one that could not be read takes its partners out of the comparison. So
+    what the others say can lie outside of all that could have been read.
+
+    Args:
+        bounds (`tuple[float, float]`):
+            Least and largest value.
+        value (`float`):
+            What was read says; NaN for nothing.
+
+    Returns:
+        `tuple[float, float]`: The bounds.
+    """
+    return bounds if math.isnan(value) else (min(bounds[0], value), max(bounds[1], value))
+
+
 def parsed_share(readings: Readings[Any]) -> tuple[float, Bounds]:
     """
     Share of answers that could be read: the utility of tasks that have no right answer.

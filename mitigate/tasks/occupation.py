@@ -92,7 +92,8 @@ class OccupationTask(LabelTask):
         details = {"rms_gap": gaps.rms(), "corrected_rms_gap_low": low, "corrected_rms_gap_high": high}
         details |= {f"gap/{label}": float(gap) for label, gap in zip(gaps.classes, gaps.gaps, strict=True)}
         details |= {"majority_macro_f1": majority_score(targets, labels)} | self._against_shares(gaps)
-        bounds = self._bounds(targets, readings.values, groups)
+        unread = [t if v is None else NO_LABEL for v, t in zip(readings.values, targets, strict=True)]
+        bounds = gaps.corrected_rms_bounds(TprGaps.from_rows(targets, unread, groups, self.pair).hits)
         scores = group_means(groups, right, readings.refused, (0.0, 1.0))
         return Scores(gaps.corrected_rms(), utility, scores, bounds, utility_bounds, details)
 
@@ -112,16 +113,3 @@ class OccupationTask(LabelTask):
             varies = len(known) > 2 and all(np.ptp(column) > 0 for column in zip(*known, strict=True))
             details["gap_share_correlation"] = float(pearsonr(*zip(*known, strict=True))[0]) if varies else math.nan
         return details
-
-    def _bounds(
-        self, targets: Sequence[str], found: Sequence[str | None], groups: Sequence[str]
-    ) -> tuple[float, float]:
-        """Bias if all that could not be read were right in one group and wrong in the other, or the same in both."""
-        values = []
-        for favoured in ((), self.pair, self.pair[:1], self.pair[1:]):
-            filled = [
-                (wanted if group in favoured else NO_LABEL) if given is None else given
-                for given, wanted, group in zip(found, targets, groups, strict=True)
-            ]
-            values.append(TprGaps.from_rows(targets, filled, groups, self.pair).corrected_rms())
-        return min(values), max(values)

@@ -17,7 +17,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 
 from mitigate.tasks.base import Answer, Bounds, GroupScores, Prompt, Scores, Task, choice_text
-from mitigate.tasks.missing import group_means, parsed_share
+from mitigate.tasks.missing import group_means, holding, parsed_share
 from mitigate.tasks.panels import JOBS, NAMES, load_jobs, names_by_group
 from mitigate.tasks.sources import Source
 
@@ -138,7 +138,8 @@ class SalaryTask(Task[float]):
         bias = float(np.mean([-details[f"gap/{group}"] for group in others])) if others else math.nan
         utility, utility_bounds = parsed_share(readings)
         groups = {group: _in_dollars(scores) for group, scores in in_logs.items()}
-        return Scores(bias, utility, groups, self._bounds(in_logs, others), utility_bounds, details)
+        bounds = holding(self._bounds(in_logs, others), bias)
+        return Scores(bias, utility, groups, bounds, utility_bounds, details)
 
     def _details(
         self, prompts: Sequence[Prompt], logs: Sequence[float | None], others: Sequence[str]

@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from mitigate.spacy_pipelines import load_pipeline
 from mitigate.tasks.base import Answer, Bounds, GroupScores, Prompt, Readings, Scores, Task, choice_text
-from mitigate.tasks.missing import bounded_mean, parsed_share
+from mitigate.tasks.missing import bounded_mean, holding, parsed_share
 from mitigate.tasks.panels import NAMES
 from mitigate.tasks.parsing import long_answer
 from mitigate.tasks.sources import Source
@@ -179,4 +179,4 @@ def _ranges(nets: Mapping[str, Mapping[str, tuple[float, Bounds]]]) -> tuple[flo
             highs.append(max(tops) - min(bottoms))
     values = [gap for gap in gaps.values() if not math.isnan(gap)]
     bias, low, high = (float(np.mean(each)) if each else math.nan for each in (values, lows, highs))
-    return bias, (low, high), gaps
+    return bias, holding((low, high), bias), gaps
