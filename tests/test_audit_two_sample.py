@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from mitigate import discrepancies
+from mitigate.alignment import discrepancies
 from mitigate.intervals import Interval
 from mitigate.misalignment import two_sample
 from mitigate.misalignment.covariances import coral, covariance
@@ -116,7 +116,13 @@ class TestContrasts:
         # Squared distances 1, 4 and 1.
         rows = np.array([[0.0], [1.0]], np.float32), np.array([[2.0]], np.float32)
         assert median_squared_distance(*rows) == 1
-        assert median_squared_distance(np.zeros((3, 2), np.float32), np.zeros((3, 2), np.float32)) > 0
+
+    def test_bandwidth_where_rows_are_equal(self):
+        rows = np.zeros((3, 2), np.float32)
+        assert median_squared_distance(rows, rows) == 1
+        # Of fifteen pairs ten are equal rows, and the others 25 apart.
+        others = np.array([[0, 0], [0, 0], [3, 4]], np.float32)
+        assert median_squared_distance(rows, others) == pytest.approx(5 * 25 / 15)
 
 
 class TestPermutation:
@@ -139,6 +145,11 @@ class TestPermutation:
     def test_equal_rows_are_no_evidence(self):
         rows = np.ones((8, 3), np.float32)
         assert permutation_p(rows, rows, [everything(rows, rows)], gaussian_kernel(1.0), permutations=99) == 1
+
+    def test_a_failed_statistic_is_no_evidence(self):
+        rows = np.full((12, 3), 1e30, np.float32) * sample(12, width=3)
+        with np.errstate(all="ignore"):
+            assert math.isnan(permutation_p(rows, rows, [everything(rows, rows)], distance_kernel, permutations=99))
 
     def test_labels_that_are_mixed_otherwise(self):
         # Two labels far apart: 30 and 10 rows on one side, 10 and 30 on the other, and nothing else.
@@ -239,6 +250,12 @@ class TestDistributions:
         apart = distribution_misalignment(Features(real, sample(100, 20.0, seed=1), "test")).pooled
         assert apart.auc.estimate == 1 and apart.separability.estimate == 1
         assert apart.p == 1 / 10_000 and apart.p_error == pytest.approx(1e-4, rel=0.01)
+
+    @pytest.mark.parametrize("value", [1.0, 0.1, 1e-20, 1e17])
+    def test_one_row_again_and_again(self, value):
+        rows = np.full((40, 8), value, np.float32)
+        result = distribution_misalignment(Features(rows, rows.copy(), "test")).pooled
+        assert result.mmd.estimate == result.energy.estimate == result.coral == 0 and result.p == 1
 
     def test_within_labels(self):
         real = np.concatenate([sample(60), sample(20, 9.0, seed=1), sample(3, seed=5)])

@@ -18,6 +18,8 @@ DIMENSIONS, VOCABULARY = 100, 50_000
 # Rows of a side on a map.
 MAPPED = 400
 _CHUNK = 8192
+# Longest row: the squared distance of two is still far from the largest number of float32, 3e38.
+LONGEST = 1e18
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,8 @@ def read_features(real: str | Path, augmented: str | Path, rows: tuple[int, int]
         `Features`: The embeddings.
 
     Raises:
-        ValueError: If a file is missing or no such array, has another number of rows, or holds what is no finite
-            number, or if the widths differ.
+        ValueError: If a file is missing or no such array, has another number of rows, holds what is no finite number
+            or a row longer than 1e18, or if the widths differ.
     """
     sides = [_read(path, count) for path, count in zip((real, augmented), rows, strict=True)]
     return Features(sides[0], sides[1], f"given embeddings of width {sides[0].shape[1]}")
@@ -167,7 +169,14 @@ def _read(path: str | Path, count: int) -> Rows:
     if len(rows) != count:
         raise ValueError(f"{path} has {len(rows)} rows, and the table that it belongs to has {count}.")
     for start in range(0, len(rows), _CHUNK):
-        strange = ~np.isfinite(rows[start : start + _CHUNK]).all(axis=1)
+        chunk = rows[start : start + _CHUNK]
+        strange = ~np.isfinite(chunk).all(axis=1)
         if strange.any():
             raise ValueError(f"{path} holds what is no finite number in row {start + int(strange.argmax()) + 1}.")
+        lengths = np.linalg.norm(chunk.astype(np.float64), axis=1)
+        if lengths.max() > LONGEST:
+            raise ValueError(
+                f"{path} has an embedding of length {lengths.max():.2g} in row {start + int(lengths.argmax()) + 1}, "
+                f"and distances can be computed up to lengths of {LONGEST:g}: divide both files by one factor."
+            )
     return rows

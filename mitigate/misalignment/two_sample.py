@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,6 +22,8 @@ FEWEST_ROWS = 10
 _CHUNK = 512
 # Sums of float32 differ in their last digits with the order of the terms: what differs by less counts as equal.
 _TIE = 1e-6
+# Of squared distances, as a share of the squared lengths of rows: scikit-learn computes those of float32 in float64.
+_ROUNDING = 1e-12
 
 Rows = NDArray[np.float32]
 Indices = NDArray[np.int64]
@@ -113,12 +116,16 @@ def median_squared_distance(real: Rows, augmented: Rows, *, seed: int = 0) -> fl
             Seed of the draw.
 
     Returns:
-        `float`: Above 0, also if all rows are equal.
+        `float`: Above 0. Where more than half of the pairs are equal rows, the mean instead; 1 if all are.
     """
     rng = np.random.default_rng(seed)
     rows = np.concatenate([side[_draw(rng, np.arange(len(side)), BLOCK)] for side in (real, augmented)])
-    squared = euclidean_distances(rows, squared=True)
-    return max(float(np.median(squared[np.triu_indices(len(rows), k=1)])), float(np.finfo(np.float32).tiny))
+    rows = rows.astype(np.float32, copy=False)
+    pairs = euclidean_distances(rows, squared=True)[np.triu_indices(len(rows), k=1)].astype(np.float64)
+    # Equal rows can be a rounding error apart.
+    least = _ROUNDING * float(np.square(rows, dtype=np.float64).sum(axis=1).mean())
+    scales = (float(np.median(pairs)), float(pairs.mean()))
+    return next((scale for scale in scales if scale > least), 1.0)
 
 
 def block_contrasts(
@@ -194,8 +201,8 @@ def permutation_p(
             Seed of the permutations.
 
     Returns:
-        `float`: In (0, 1]. By the chance of the permutations it is off by about
-        \\( \sqrt{p (1 - p) / P} \\).
+        `float`: In (0, 1]; NaN if the statistic is no finite number. By the chance of the permutations it is off by
+        about \\( \sqrt{p (1 - p) / P} \\).
     """
     rng = np.random.default_rng(seed)
     observed, permuted = 0.0, np.zeros(permutations)
@@ -210,6 +217,8 @@ def permutation_p(
             several = np.repeat(sides, min(_CHUNK, permutations - start), axis=0)
             part = _contrasts_of(values, rng.permuted(several, axis=1), n)
             permuted[start : start + len(several)] += stratum.weight * part
+    if not math.isfinite(observed):
+        return math.nan
     return float((1 + np.count_nonzero(permuted >= observed - _TIE)) / (1 + permutations))
 
 
