@@ -51,6 +51,11 @@ class TestText:
             ("They paint small boats.", "stop", ("too short", "4 words")),
             ("word " * 41, "stop", ("too long", "41 words")),
             (f"<think>Hm.</think> {GOOD}", "stop", ("thinking", "<think> in the text")),
+            (f"Hm.</think>\n{GOOD}", "stop", ("thinking", "</think> in the text")),
+            (f"<|channel|>final<|message|>{GOOD}", "stop", ("thinking", "<|channel|> in the text")),
+            (f"[THINK]Hm.[/THINK]{GOOD}", "stop", ("thinking", "[THINK] in the text")),
+            (f"analysisA person.assistantfinal{GOOD}", "stop", ("thinking", "analysisA person.ass in the text")),
+            (f"{GOOD} They think <so>.", "stop", None),
             # 11 of 13 runs: the passage has 15 words, the text 17.
             (f"{PASSAGE} They wait.", "stop", ("seed copied", "85% of the runs of 5 words are in the seed")),
             ("the LIFT has been, out of", "stop", ("seed copied", "100% of the runs of 5 words are in the seed")),

@@ -27,6 +27,13 @@ _REFUSAL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
+# Where thinking begins or ends. Its beginning alone may be in the prompt, as templates of DeepSeek-R1 and QwQ have it;
+# `assistantfinal` is what is left of the channels of gpt-oss without special tokens.
+_THINKING = re.compile(
+    r"</?(?:\w+:)?(?:think|thinking|thought|reasoning)>|\[/?THINK\]|◁/?think▷|<\|?channel\|?>|\Aanalysis.*assistantfinal",
+    re.IGNORECASE | re.DOTALL,
+)
+
 
 class Rejection(NamedTuple):
     """
@@ -112,7 +119,7 @@ def check_text(item: Item, answer: Answer, limits: TextLimits) -> Rejection | No
     checks: list[tuple[str, Callable[[], str]]] = [
         ("refusal", lambda: _refusal(answer, text)),
         ("empty", lambda: "" if text else "no text"),
-        ("thinking", lambda: "<think> in the text" if "<think>" in text else ""),
+        ("thinking", lambda: _thinking(text)),
         ("cut off", lambda: "ended by the limit of tokens" if answer.finish_reason == "length" else ""),
         ("too short", lambda: f"{words} words" if words < limits.min_words else ""),
         ("too long", lambda: f"{words} words" if words > limits.max_words else ""),
@@ -185,6 +192,11 @@ def _refusal(answer: Answer, text: str) -> str:
         return f"ended by the endpoint: {answer.finish_reason}"
     found = _REFUSAL.match(text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     return found[0] if found else ""
+
+
+def _thinking(text: str) -> str:
+    found = _THINKING.search(text)
+    return f"{found[0][:20]} in the text" if found else ""
 
 
 def _copied(text: str, seed: str) -> str:
