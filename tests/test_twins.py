@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.training import Example
 
+from mitigate.augment import Group, available_groups
 from mitigate.lexicons import load_lexicon
 from mitigate.perplexity import model_perplexity
 from mitigate.twins import (
@@ -108,6 +109,19 @@ class TestWords:
             *("hostess", "King", "ma'am")
         ]
         assert not gender_words().unpaired("she he her him his hers herself himself Mr Mrs Ms Miss woman man")
+
+    @pytest.mark.parametrize("culture", available_groups("culture"))
+    @pytest.mark.parametrize(("gender", "told"), [("woman", "female"), ("man", "male")])
+    def test_every_first_name_of_the_prompts_has_a_counterpart(self, gender, told, culture):
+        group = Group("gender-culture", gender, culture)
+        for name in {group.proxies(number)["first_name"] for number in range(8)}:
+            swap = gender_words().swap(name)
+            assert (swap.groups, swap.text == name) == ((told,), False), name
+            assert gender_words().swap(swap.text, swap.replaced).text == name
+
+    def test_places_that_are_called_after_a_name_stay(self):
+        text = "Charlotte left San Francisco for Charlotte, NC, and she met Francisco at Big Ben."
+        assert swapped(text) == "Alfie left San Francisco for Charlotte, NC, and he met Francisca at Big Ben."
 
     def test_a_word_of_the_lexicon_is_paired_or_refused(self):
         words = gender_words()

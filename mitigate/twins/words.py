@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
@@ -19,6 +19,23 @@ from mitigate.words.hashes import fold
 
 _ARTICLE = re.compile(r"(?<![^\W_])an?(?=[\s\"“‘(]+$)", re.IGNORECASE)
 _BACK = 10  # characters before a word in which its article is
+# What is called after a name that is in the pairs and not in the lexicons, which would tell of exceptions themselves.
+_PLACES = (
+    "Charlotte, NC",
+    "Charlotte, North Carolina",
+    "Port Charlotte",
+    "Isla Mujeres",
+    "Isla Vista",
+    "San Francisco",
+    "San Martín",
+    "San Pablo",
+    "Santo Tomás",
+    "São João",
+    "Big Ben",
+    "Hugo Award",
+    "Hugo Awards",
+    "Hugo Boss",
+)
 # Written with a vowel, spoken with the consonant of *you* or *one*: a Ukrainian, a European.
 _CONSONANTS = ("eu", "uk", "ug", "uru", "uni", "one")
 
@@ -262,10 +279,13 @@ def gender_words() -> TwinWords:
 
     Returns:
         `TwinWords`: The pairs, of the groups `"female"` and `"male"`, with the words of the lexicons `gender` and
-        `names`. Pairs of names are arbitrary but fixed.
+        `names`. Pairs of names are arbitrary but fixed. Every first name that the prompts of [`mitigate.augment`] give
+        out is in one.
     """
     text = resources.files("mitigate.lexicons").joinpath("gender-pairs.tsv").read_text(encoding="utf-8")
-    return TwinWords(("female", "male"), tuple(_read_pairs(text)), load_lexicon(["gender", "names"]))
+    lexicon = load_lexicon(["gender", "names"])
+    lexicon = replace(lexicon, exceptions=(*lexicon.exceptions, *_PLACES))
+    return TwinWords(("female", "male"), tuple(_read_pairs(text)), lexicon)
 
 
 def read_twin_words(path: str | Path) -> TwinWords:
