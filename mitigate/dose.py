@@ -113,13 +113,19 @@ def group_label_association(groups: Sequence[str], labels: Sequence[str], stereo
         `float`: In [-1, 1]; 0 is balance.
 
     Raises:
-        ValueError: If there is no row, if the lengths differ, or if a label has no stereotype.
+        ValueError: If there is no row, if the lengths differ, if a label has no stereotype, or if no row is of any of
+            the groups, where the stereotypes name two or more.
     """
     if not labels or len(groups) != len(labels):
         raise ValueError(f"Got {len(groups)} groups and {len(labels)} labels; there must be one of each per row.")
     unknown = sorted(set(labels) - set(stereotypes))
     if unknown:
         raise ValueError(f"No stereotyped group is named for the labels {', '.join(unknown)}.")
+    named = set(stereotypes.values())
+    # Of one group, as of female nurses, there may be none: that is q = 0.
+    if len(named) > 1 and named.isdisjoint(groups):
+        given = ", ".join(sorted(set(groups)))
+        raise ValueError(f"`stereotypes` names the groups {', '.join(sorted(named))}, the rows have {given}.")
     own: dict[str, list[bool]] = defaultdict(list)
     for group, label in zip(groups, labels, strict=True):
         own[label].append(group == stereotypes[label])

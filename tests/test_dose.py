@@ -106,6 +106,7 @@ class TestManipulation:
             ([], [], "one of each per row"),
             (["a"], ["cook"], "for the labels cook"),
             (["a"], ["nurse", "nurse"], "1 groups"),
+            (["women", "men"], ["nurse", "nurse"], "names the groups female, male, the rows have men, women"),
         ],
     )
     def test_rows_that_cannot_be_judged_are_refused(self, groups, labels, message):

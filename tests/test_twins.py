@@ -353,6 +353,15 @@ class TestMakeTwins:
         assert [pairs["text"][place] for place in (0, 2)] == ["He is a pilot.", "He is a monster."]
         assert report.rejected == {"perplexity ratio": 2} and report.rejected_share == 0.5
 
+    @pytest.mark.parametrize("measured", [[1.0], [1.0] * 3, [[1.0, 1.0]], 1.0])
+    def test_a_perplexity_that_is_not_one_number_a_text_is_refused(self, measured):
+        with pytest.raises(ValueError, match="`perplexity` must give one number for each of 2 texts, got shape"):
+            twins("He is a pilot.", perplexity=lambda texts: measured)
+
+    def test_a_row_without_a_text_is_named(self):
+        with pytest.raises(ValueError, match="'text' has no text in row 2"):
+            twins("He sings.", None)
+
     def test_a_model_that_dislikes_the_twin_rejects_it(self, model, tokenizer):
         text = "she writes well today"
         measure = model_perplexity(model, tokenizer)
@@ -392,13 +401,18 @@ def test_the_stereotyped_member_is_marked():
         {"text": ["He is a nurse.", "She is a pilot.", "He is a cook."], "label": ["n", "p", "c"]}
     )
     pairs, _ = make_twins(rows, columns=["text"])
-    marked = mark_stereotyped(pairs, {"n": "female", "p": "male"})
+    marked = mark_stereotyped(pairs.select(range(4)), {"n": "female", "p": "male"})
     assert list(zip(marked["text"], marked["stereotyped"], strict=True)) == [
         ("He is a nurse.", False),
         ("She is a nurse.", True),
         ("She is a pilot.", False),
         ("He is a pilot.", True),
     ]
+    with pytest.warns(UserWarning, match="1 of 3 pairs are left out: .* for the labels 'c', only for 'n', 'p'"):
+        mark_stereotyped(pairs, {"n": "female", "p": "male"})
+    with pytest.raises(ValueError, match="names 'nurse', 0, and the pairs have the labels 'c', 'n', 'p'"):
+        mark_stereotyped(pairs, {"nurse": "female", 0: "male"})
+    assert mark_stereotyped(pairs.select([]), {"n": "female"}).num_rows == 0
     with pytest.raises(ValueError, match="names the group 'women'"):
         mark_stereotyped(pairs, {"n": "women"})
     with pytest.raises(ValueError, match="no column 'job'"):

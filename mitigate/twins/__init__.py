@@ -1,8 +1,9 @@
 """Counterfactual twins: the same text about the other group."""
 
 from mitigate.twins.counterfactuals import PAIR_COLUMN, UNPAIRED, pair_with_twins
-from mitigate.twins.making import TwinReport, make_twins, mark_stereotyped
+from mitigate.twins.making import TwinReport, make_twins
 from mitigate.twins.pronoun_roles import SpacyRoles, roles_by_rule
+from mitigate.twins.stereotypes import mark_stereotyped
 from mitigate.twins.swaps import WordSwapper, in_case_of
 from mitigate.twins.words import TwinWords, gender_words, read_twin_words
 

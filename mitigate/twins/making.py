@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -123,8 +123,8 @@ def make_twins(
         member). A column `group` of the rows is replaced by what the text tells.
 
     Raises:
-        ValueError: If the attribute is unknown, a column is missing or is no text, a column of the result is there
-            already, or bounds are no interval around 1.
+        ValueError: If the attribute is unknown, a column is missing, is no text or has a row without one, a column of
+            the result is there already, bounds are no interval around 1, or `perplexity` gives not one number a text.
 
     Example:
     ```python
@@ -144,7 +144,7 @@ def make_twins(
     _check_request(dataset, columns, length_ratios, perplexity_ratios)
     candidates, rejected = [], Counter[str]()
     for place, row in enumerate(dataset.select_columns(list(columns))):
-        candidate = _Candidate(place, [row[name] for name in columns])
+        candidate = _Candidate(place, [_text(row[name], name, place) for name in columns])
         unknown = names is not None and _has_unknown_name(candidate.texts, words, names)
         reason = _reason_against(candidate, words, roles, unknown, both_groups, length_ratios)
         candidates.append(candidate) if reason is None else rejected.update([reason])
@@ -155,35 +155,6 @@ def make_twins(
         candidates = likely
     ordered = {reason: rejected[reason] for reason in _REASONS if rejected[reason]}
     return Twins(_pairs(dataset, columns, words, candidates), TwinReport(len(dataset), len(candidates), ordered))
-
-
-def mark_stereotyped(pairs: Dataset, stereotypes: Mapping[str, str], *, label_column: str = "label") -> Dataset:
-    """
-    Tell which member of each pair follows the stereotype, for [`mitigate.dose.draw_dose`].
-
-    Args:
-        pairs (`Dataset`):
-            The pairs of [`make_twins`].
-        stereotypes (`Mapping[str, str]`):
-            Stereotyped group of each label.
-        label_column (`str`, *optional*, defaults to `"label"`):
-            Column of the label, which twins share.
-
-    Returns:
-        `Dataset`: The pairs with the boolean column `stereotyped`. Pairs whose label has no stereotype are left out.
-
-    Raises:
-        ValueError: If there is no such column, or a stereotype names a group that is in no pair.
-    """
-    if label_column not in pairs.column_names:
-        raise ValueError(f"`label_column`: the pairs have no column '{label_column}', only {pairs.column_names}.")
-    labels, groups = list(pairs[label_column]), list(pairs["group"])
-    unknown = sorted(set(stereotypes.values()) - set(groups)) if groups else []
-    if unknown:
-        raise ValueError(f"`stereotypes` names the group '{unknown[0]}', the pairs have {sorted(set(groups))}.")
-    kept = [place for place, label in enumerate(labels) if label in stereotypes]
-    flags = [stereotypes[labels[place]] == groups[place] for place in kept]
-    return pairs.select(kept).add_column("stereotyped", np.array(flags, dtype=bool))
 
 
 _REASONS = (
@@ -244,6 +215,12 @@ def _check_request(dataset: Dataset, columns: Sequence[str], *bounds: tuple[floa
             raise ValueError(f"Bounds of a ratio must hold 1 and be above 0, got ({low}, {high}).")
 
 
+def _text(text: str | None, column: str, place: int) -> str:
+    if text is None:
+        raise ValueError(f"`columns`: '{column}' has no text in row {place + 1}. Fill it in, or drop the row.")
+    return text
+
+
 def _reason_against(
     candidate: _Candidate,
     words: TwinWords,
@@ -280,8 +257,12 @@ def _likely(candidates: list[_Candidate], perplexity: Perplexity, bounds: tuple[
     if not candidates:
         return []
     texts = [" ".join(each) for candidate in candidates for each in (candidate.texts, candidate.twins)]
-    measured = np.asarray(perplexity(texts), dtype=float).reshape(-1, 2)
-    ratios = np.exp(measured[:, 1] - measured[:, 0])
+    measured = np.asarray(perplexity(texts), dtype=float)
+    if measured.shape != (len(texts),):
+        raise ValueError(
+            f"`perplexity` must give one number for each of {len(texts)} texts, got shape {measured.shape}."
+        )
+    ratios = np.exp(measured[1::2] - measured[::2])
     return [each for each, ratio in zip(candidates, ratios, strict=True) if bounds[0] <= ratio <= bounds[1]]
 
 
