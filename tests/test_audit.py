@@ -241,6 +241,28 @@ class TestFindings:
             findings(replace(null, distributions=replace(null.distributions, within_label=within)))[2].grade == "open"
         )
 
+    def test_mode_collapse(self):
+        # Equal means, so a linear classifier is at chance, and a third of the spread.
+        rng = np.random.default_rng(0)
+        sides = rng.normal(size=(180, 8)), 0.3 * rng.normal(size=(180, 8))
+        rows = [replace(world_rows(seed=seed), labels=None, groups=None) for seed in (0, 1)]
+        found = findings(audit(*rows, features=Features(*sides, "test")))[2]
+        assert found.grade == "apart" and "rows that are too much alike" in found.sentence
+        assert "AlignmentLossCallback" in found.advice
+
+    def test_alike_only_if_the_mmd_finds_nothing(self, null):
+        within = replace(
+            null.distributions.pooled,
+            separability=Interval(0.01, 0.0, 0.05, 9),
+            mmd=Interval(0.03, 0.02, 0.04, 9),
+            p=0.001,
+        )
+        grades = [
+            findings(replace(null, distributions=replace(null.distributions, within_label=each)))[2].grade
+            for each in (within, replace(within, p=0.3), replace(within, mmd=Interval(0.03, -0.01, 0.07, 9)))
+        ]
+        assert grades == ["open", "alike", "alike"]
+
     def test_no_classifier(self, null):
         nan = Interval(math.nan, math.nan, math.nan, 9)
         within = replace(null.distributions.pooled, separability=nan)

@@ -25,8 +25,9 @@ READING = (
 )
 METHOD = (
     f"“Apart” means at least {THRESHOLD:g} on a scale from 0 to 1 and more than chance: p ≤ {ALPHA:g} where p is "
-    f"given, and the {PERCENT_LEVEL} interval above 0 for values, association and M. “Alike” means that the whole "
-    f"interval lies below {THRESHOLD:g}. All else is “open”. The threshold is a convention of ours."
+    f"given, and the {PERCENT_LEVEL} interval above 0 for values, association, M and MMD². “Alike” means that the "
+    f"whole interval lies below {THRESHOLD:g}, and for distributions that the MMD finds nothing either. All else is "
+    "“open”. The threshold is a convention of ours."
 )
 _ADVICE = {
     "values": "This speaks for the token-based mitigation (BiasTagTokenizer): a tag lets the model take such answers "
@@ -163,19 +164,23 @@ def _distributions(audit: Audit) -> Finding:
     distances, where = (within, "within labels") if within else (measured.pooled, "over all rows")
     told = distances.separability
     overall = _distribution_grade(distances)
-    if math.isnan(told.estimate):
-        opening = "Whether distributions are apart is open: too few different rows to train a classifier"
-        return _finding("distributions", "open", f"{opening}; {_mmd(distances.p)} {where}.")
     opening = {
         "apart": "Distributions are apart",
         "alike": "Distributions are alike",
         "open": "Whether distributions are apart is open",
     }[overall]
-    sentence = (
-        f"{opening}: {where}, a classifier tells augmented from real rows that it has not seen with M = "
-        f"{_with_bounds(told)} (AUC {number(distances.auc.estimate, 3)}; 0 is chance, 1 without a mistake); "
-        f"{_mmd(distances.p)}."
+    classifier = (
+        "there are too few different rows to train a classifier"
+        if math.isnan(told.estimate)
+        else "a classifier tells augmented from real rows that it has not seen with M = "
+        f"{_with_bounds(told)} (AUC {number(distances.auc.estimate, 3)}; 0 is chance, 1 without a mistake)"
     )
+    sentence = f"{opening}: {where}, {classifier}; MMD² is {_with_bounds(distances.mmd)} ({p_sentence(distances.p)})."
+    if _seen_by_mmd(distances) and not (told.estimate >= THRESHOLD and told.low > 0):
+        sentence += (
+            " The MMD finds what the linear classifier does not: it sees spread as well as means, such as augmented "
+            "rows that are too much alike."
+        )
     if within and _distribution_grade(measured.pooled) == "apart" != overall:
         sentence += " Over all rows they are apart, so the labels are mixed otherwise: stratify the mix by label."
     return _finding("distributions", overall, sentence)
@@ -183,15 +188,20 @@ def _distributions(audit: Audit) -> Finding:
 
 def _distribution_grade(distances: Distances) -> Grade:
     told = distances.separability
-    return grade(told, detected=told.low > 0 and distances.p <= ALPHA)
+    by_classifier = grade(told, detected=told.low > 0 and distances.p <= ALPHA)
+    if not _seen_by_mmd(distances):
+        return by_classifier
+    if distances.mmd.estimate >= THRESHOLD:
+        return "apart"
+    return "open" if by_classifier == "alike" else by_classifier
+
+
+def _seen_by_mmd(distances: Distances) -> bool:
+    return distances.mmd.low > 0 and distances.p <= ALPHA
 
 
 def _chance(chance: float, p: float) -> str:
     return f"chance {number(chance, 3)}, {p_sentence(p)}"
-
-
-def _mmd(p: float) -> str:
-    return f"the permutation test of the MMD gives {p_sentence(p)}"
 
 
 def _with_bounds(interval: Interval) -> str:
