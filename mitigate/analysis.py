@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import stdev
 from typing import Any
+
+import numpy as np
 
 from mitigate import stats
 from mitigate.cells import CONTROL, Sweep, read_cells
 from mitigate.curves import Point, curve_slopes, curve_trends, slope_differences, values_at, values_of
 from mitigate.intervals import Interval
+from mitigate.stats.means import all_same
 
 ALPHA = 0.05
 
@@ -25,7 +28,7 @@ class Contrast:
         interval (`Interval`):
             Mean over seeds of the difference, per +0.10 of ρ.
         p (`float`):
-            Two-sided paired t test; NaN with fewer than two common seeds.
+            Two-sided paired t test; NaN with fewer than two common seeds, or if all have the same difference (not 0).
         p_holm (`float`):
             `p` after Holm's correction over all contrasts of the analysis.
     """
@@ -77,11 +80,13 @@ class Arm:
         slope (`Interval`):
             Inheritance slope of the bias, per +0.10 of ρ.
         slope_sd (`float`):
-            Standard deviation of the slopes of the seeds, per +0.10 of ρ; NaN with fewer than two.
+            Standard deviation of the slopes of the seeds, per +0.10 of ρ; NaN with fewer than two, or if all are
+            the same.
         trend (`Interval`):
             Mean over seeds of the rank correlation of bias and ρ, in [-1, 1]: whether bias rises, in a line or not.
         p (`float`):
-            Two-sided t test over seeds that the mean slope is 0; NaN with fewer than two slopes.
+            Two-sided t test over seeds that the mean slope is 0; NaN with fewer than two slopes, or if all are the
+            same (not 0).
         p_holm (`float`):
             `p` after Holm's correction over all arms of the analysis.
         comparison (`Comparison` or `None`):
@@ -162,7 +167,7 @@ class Analysis:
         """
         Return the smallest true slope, per +0.10 of ρ, that such a sweep detects in an arm 80 times out of 100.
 
-        It is that of the first step of Holm's correction, and NaN where the arm has no interval.
+        It is that of the first step of Holm's correction, and NaN where the seeds do not say how much they differ.
         """
         return stats.minimal_detectable_effect(arm.slope_sd, arm.slope.n, alpha=ALPHA / max(1, self.slope_family))
 
@@ -247,12 +252,16 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
         dose=dose,
         curves=curves,
         slope=stats.mean_interval(slopes),
-        slope_sd=stdev(slopes) if len(slopes) > 1 else math.nan,
+        slope_sd=_deviation(slopes),
         trend=stats.mean_interval(list(curve_trends(curves["bias"]).values())),
         # Not by permutation within seeds: models of neighbouring ratios share rows and so are alike, which makes
         # their order anything but random. `benchmarks/validity.py` measures the false alarms.
         p=stats.mean_p(slopes),
     )
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return math.nan if len(values) < 2 or all_same(np.asarray(values)) else stdev(values)
 
 
 def _compare(arm: Arm, arms: Mapping[tuple[str, float], Arm]) -> Arm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -14,9 +15,9 @@ class Interval:
         estimate (`float`):
             The estimate; NaN if there was nothing to estimate from.
         low (`float`):
-            Lower bound; NaN if `n < 2`.
+            Lower bound; NaN if `n < 2`, or if all seeds gave the same value, from which no interval follows.
         high (`float`):
-            Upper bound; NaN if `n < 2`.
+            Upper bound; likewise.
         n (`int`):
             Number of seeds behind it.
     """
@@ -35,6 +36,11 @@ class Interval:
     def excludes_zero(self) -> bool:
         """Whether both bounds lie on the same side of 0; False where there are no bounds."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether there are no bounds because all seeds gave the same value."""
+        return self.n > 1 and math.isnan(self.low) and not math.isnan(self.estimate)
 
     def scaled(self, factor: float) -> Interval:
         """Return the interval in another unit, such as per +0.10 of ρ instead of per +1; `factor > 0`."""

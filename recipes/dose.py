@@ -10,6 +10,7 @@ the text follows q. The page `docs/dose.md` has the tables of the shipped config
 
 from __future__ import annotations
 
+import math
 import sys
 
 import numpy as np
@@ -18,6 +19,7 @@ from datasets import Dataset
 from mitigate import stats
 from mitigate.cells import Sweep, read_cells
 from mitigate.dose import bias_dose, group_label_association, stereotyped_share
+from mitigate.intervals import Interval
 from mitigate.recipes.cell import make_task
 from mitigate.recipes.config import ConfigError, SweepConfig, parse_config
 from mitigate.recipes.grid import cells_of
@@ -72,8 +74,8 @@ def dose_table(sweep: Sweep) -> str:
     tests = [stats.mean_p(values) for values in slopes.values()]
     for (ratio, values), p, corrected in zip(slopes.items(), tests, stats.holm(tests), strict=True):
         slope = stats.mean_interval(values)
-        interval = f"{slope.low:+.3f} to {slope.high:+.3f}"
-        rows.append([f"{ratio:g}", f"{slope.estimate:+.3f}", interval, f"{slope.n}", f"{p:.1g}", f"{corrected:.1g}"])
+        interval = _interval(slope, 3)
+        rows.append([f"{ratio:g}", f"{slope.estimate:+.3f}", interval, f"{slope.n}", _p(p, 1), _p(corrected, 1)])
     return _markdown(["ρ", "dB/dq", "95% interval", "seeds", "p", "p (Holm)"], rows)
 
 
@@ -115,8 +117,19 @@ def _equivalence(name: str, values: dict[tuple[float, int], float]) -> list[str]
     scaled = [slope * UNIT for slope in slopes.values()]
     slope, p = stats.mean_interval(scaled, 0.9), stats.equivalence_p(scaled, BOUND)
     verdict = "too small to matter" if p < 0.05 else "not shown to be too small to matter"
-    interval = f"{slope.low:+.4f} to {slope.high:+.4f}"
-    return [name, f"{slope.estimate:+.4f}", interval, f"{slope.n}", f"±{BOUND:g}", f"{p:.2g}", verdict]
+    verdict = "not testable: all seeds gave the same slope" if len(scaled) > 1 and math.isnan(p) else verdict
+    interval = _interval(slope, 4)
+    return [name, f"{slope.estimate:+.4f}", interval, f"{slope.n}", f"±{BOUND:g}", _p(p, 2), verdict]
+
+
+def _interval(interval: Interval, places: int) -> str:
+    if interval.is_constant:
+        return "none: all seeds gave the same"
+    return f"{interval.low:+.{places}f} to {interval.high:+.{places}f}"
+
+
+def _p(p: float, digits: int) -> str:
+    return "–" if math.isnan(p) else f"{p:.{digits}g}"
 
 
 def check_table(config: SweepConfig) -> str:
@@ -153,9 +166,7 @@ def check_table(config: SweepConfig) -> str:
         for values, value in zip(found.values(), (*line, curve[0]), strict=True):
             values.append(float(value))
     intervals = [(name, stats.mean_interval(values), wanted) for (name, wanted), values in found.items()]
-    rows = [
-        [name, f"{i.estimate:+.3f}", f"{i.low:+.3f} to {i.high:+.3f}", f"{wanted:g}"] for name, i, wanted in intervals
-    ]
+    rows = [[name, f"{i.estimate:+.3f}", _interval(i, 3), f"{wanted:g}"] for name, i, wanted in intervals]
     return _markdown(["association in the text", "estimate", "95% interval", "to expect"], rows)
 
 

@@ -121,7 +121,7 @@ WOMEN = make_twins(Dataset.from_dict({"text": ["Paul"]}), columns=["text"], leng
 class TestRecipe:
     """The analysis of a sweep whose bias is known: 0.5 q ρ, or 0.5 q ρ + ρ / 2, with some noise of the seed."""
 
-    def analyse(self, folder, capsys, drift=0.0):
+    def analyse(self, folder, capsys, drift=0.0, spread=0.0001):
         arguments = ["--output_dir", str(folder), "--bias_ratios", "0", "0.2", "0.4", "--doses", "-1", "0", "1"]
         arguments += ["--seeds", "0", "1", "2", "3", "4", "--report_to", "none", "--null_mitigations", "none", "drop"]
         config = parse_config(arguments)
@@ -129,7 +129,8 @@ class TestRecipe:
         for cell in cells_of(config):
             # What fewer real rows do falls out of the difference of the two arms.
             fewer_real = 0.3 * cell.bias_ratio
-            bias = cell.bias_ratio * (0.5 * cell.dose + drift + 0.001 * cell.seed) + 0.01 * cell.seed
+            slope = 0.5 * cell.dose * (1 + spread * (cell.seed - 2)) + drift + 10 * spread * cell.seed
+            bias = cell.bias_ratio * slope + 0.01 * cell.seed
             bias = fewer_real + (0.01 * cell.seed if cell.mitigation == "drop" else bias)
             record = {"cell_id": cell_id(config, cell), "cell": cell._asdict(), "status": "done"}
             write_record(folder / "cells", {**record, "metrics": {"bias": bias, "utility": 1.0}})
@@ -143,6 +144,12 @@ class TestRecipe:
         assert "| 0.4 | +0.400 | +0.400 to +0.400 | 5 |" in out
         assert "| replace | +0.0302 |" in out
         assert "| replace − drop | +0.0002 |" in out and "| too small to matter |" in out
+
+    def test_seeds_that_agree_are_no_proof(self, tmp_path, capsys):
+        out = self.analyse(tmp_path, capsys, spread=0.0)
+        assert "| 0.2 | +0.200 | none: all seeds gave the same | 5 | – | – |" in out
+        assert "| not testable: all seeds gave the same slope |" in out
+        assert "nan" not in out
 
     def test_a_slope_of_balanced_rows_is_not_overlooked(self, tmp_path, capsys):
         out = self.analyse(tmp_path, capsys, drift=0.5)

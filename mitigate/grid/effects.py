@@ -71,7 +71,8 @@ class Effect:
         scale (`float`):
             Standard deviation of the task's bias between seeds; NaN if seeds do not differ.
         p (`float`):
-            Two-sided t test over seeds that the effect is 0; NaN with fewer than two seeds.
+            Two-sided t test over seeds that the effect is 0; NaN with fewer than two seeds, or if all gave the same
+            value (not 0).
         p_bh (`float`):
             `p` after the correction of Benjamini and Hochberg over all fields of the grid.
     """

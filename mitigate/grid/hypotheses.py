@@ -129,20 +129,21 @@ def _pooled(
     values: Callable[[TaskAnalysis], Mapping[int, float]],
 ) -> Hypothesis:
     pooled = list(pool(related, values).values())
+    p = stats.mean_p(pooled)
     return Hypothesis(
         claim,
         mitigation,
         stats.mean_interval(pooled),
         SLOPES,
-        stats.mean_p(pooled),
-        untested=_why(related, pooled),
+        p,
+        untested=_why(related, pooled) if math.isnan(p) else "",
         left_out=tuple(task.name for task in related if not values(task)),
     )
 
 
 def _why(related: Sequence[TaskAnalysis], pooled: Sequence[float]) -> str:
     if len(pooled) > 1:
-        return ""
+        return f"all {len(pooled)} seeds gave the same value"
     if not related:
         return "no related task could be analysed"
     if max(len(task.overall.seeds) for task in related if task.overall) < 2:

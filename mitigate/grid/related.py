@@ -59,7 +59,8 @@ class Equivalence:
         bound (`float`):
             The smallest shift that would matter, fixed beforehand.
         p (`float`):
-            Two one-sided t tests that the shift lies within the bounds; NaN with fewer than two seeds.
+            Two one-sided t tests that the shift lies within the bounds; NaN with fewer than two seeds, or if all
+            gave the same shift.
     """
 
     task: str
@@ -170,4 +171,6 @@ def _why(result: stats.DifferenceInDifferences) -> str:
     if n < FEWEST_SEEDS:
         has = "no seed has" if n == 0 else "1 seed has" if n == 1 else f"{n} seeds have"
         return f"{has} all tasks, and standardised shifts need {FEWEST_SEEDS}"
+    if result.interval.is_constant:
+        return f"all {n} seeds gave the same value"
     return "a task does not differ between the seeds at ρ = 0 that all tasks have"

@@ -18,9 +18,9 @@ from mitigate.grid import GridAnalysis
 from mitigate.grid.compare import SlopeDifference, changed_settings, compare_slopes
 from mitigate.report.grid.effects import STAR, two_digits
 from mitigate.report.grid.figures import Field, heat_map
-from mitigate.report.grid.tables import estimate
+from mitigate.report.grid.tables import NOT_TESTABLE, estimate
 from mitigate.report.html import load_template
-from mitigate.report.numbers import PERCENT_LEVEL, p_value
+from mitigate.report.numbers import PERCENT_LEVEL, mark_constant, p_value
 from mitigate.report.tables import ESTIMATE, Table, digits_of
 from mitigate.report.terminal import draw_table
 from mitigate.report.verdict import FEW_SEEDS, count
@@ -128,7 +128,7 @@ def compare_verdict(first: Side, second: Side) -> list[str]:
     found = [difference for difference in tested if difference.p_bh <= ALPHA]
     sentences = [_finding(difference) for difference in found]
     if not tested:
-        sentences.append("No difference is tested: a test needs two seeds in either sweep.")
+        sentences.append("No difference is tested: a test needs two seeds in either sweep that differ in it.")
     elif not found:
         sentences.append(f"No difference of slopes is detected in {count(len(tested), 'test')}; none is shown absent.")
     few = min(len(side.grid.seeds) for side in (first, second))
@@ -202,7 +202,7 @@ def _slope_table(differences: Sequence[SlopeDifference]) -> Table:
         for d in differences
     ]
     return Table(
-        f"Slope of the bias per +0.10 of ρ, with {PERCENT_LEVEL} intervals over seeds",
+        f"Slope of the bias per +0.10 of ρ, with {PERCENT_LEVEL} intervals over seeds; {NOT_TESTABLE}",
         ("task and arm", "A", "B", "B − A", "p (BH)", "taken"),
         tuple(rows),
         name="differences",
@@ -236,4 +236,5 @@ def _field(difference: SlopeDifference | None) -> Field:
         return Field("", math.nan, False)
     significant = difference.p_bh <= ALPHA
     value = difference.difference.estimate
-    return Field(two_digits(value, sign=True) + (STAR if significant else ""), value / difference.scale, significant)
+    mark = STAR if significant else mark_constant(difference.difference)
+    return Field(two_digits(value, sign=True) + mark, value / difference.scale, significant)

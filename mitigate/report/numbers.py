@@ -11,6 +11,8 @@ from mitigate.intervals import Interval
 from mitigate.stats import LEVEL
 
 ABSENT = "–"
+# Written after an estimate that has no interval and no test, as all seeds gave the same value.
+SAME = "="
 PERCENT_LEVEL = f"{LEVEL * 100:g}%"
 
 
@@ -79,9 +81,16 @@ def bounds(interval: Interval, places: int) -> str:
 
 
 def with_bounds(interval: Interval, places: int) -> str:
-    """Format a signed estimate with its bounds, as `+0.010 [0.008, 0.012]`."""
+    """Format a signed estimate with its bounds, as `+0.010 [0.008, 0.012]`, or with a mark if seeds do not differ."""
     estimate = number(interval.estimate, places, sign=True)
-    return estimate if math.isnan(interval.low) else f"{estimate} {bounds(interval, places)}"
+    if math.isnan(interval.low):
+        return estimate + mark_constant(interval)
+    return f"{estimate} {bounds(interval, places)}"
+
+
+def mark_constant(interval: Interval) -> str:
+    """Mark an estimate that cannot be tested, as all seeds gave the same value; else nothing."""
+    return f" {SAME}" if interval.is_constant else ""
 
 
 def share(interval: Interval | None) -> str:

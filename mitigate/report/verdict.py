@@ -21,7 +21,7 @@ from mitigate.report.numbers import (
 
 FEW_SEEDS = 5
 NAMED = 5  # cells named in full in the sentence on what is absent
-Finding = Literal["detected", "suggested but not established", "not detected"]
+Finding = Literal["detected", "suggested but not established", "not detected", "not testable"]
 
 
 def verdict(analysis: Analysis) -> list[str]:
@@ -58,6 +58,8 @@ def arm_name(arm: Arm) -> str:
 
 def finding(interval: Interval, p_holm: float) -> Finding:
     """Grade an effect by its interval and its corrected p value."""
+    if math.isnan(interval.low):
+        return "not testable"
     if not interval.excludes_zero:
         return "not detected"
     return "detected" if p_holm <= ALPHA else "suggested but not established"
@@ -86,6 +88,10 @@ def _signed(interval: Interval, places: Decimals) -> str:
     return f"{number(interval.estimate, places.slope, sign=True)} per +0.10 of bias ratio"
 
 
+def _constant(interval: Interval, places: Decimals) -> str:
+    return f", {_signed(interval, places)}" if interval.is_constant else ""
+
+
 def _full_evidence(arm: Arm, places: Decimals) -> str:
     return (
         f"({PERCENT_LEVEL} interval {bounds(arm.slope, places.slope)}, {count(arm.slope.n, 'seed')}, "
@@ -93,7 +99,16 @@ def _full_evidence(arm: Arm, places: Decimals) -> str:
     )
 
 
+def why_untested(interval: Interval, what: str = "value") -> str:
+    """Say why there is no interval."""
+    if interval.is_constant:
+        return f"all {interval.n} seeds gave the same {what}"
+    return f"{count(interval.n, 'seed')} gave a {what}, and an interval needs two"
+
+
 def _contrast_evidence(contrast: Contrast, places: Decimals) -> str:
+    if contrast.interval.is_constant:
+        return f"({why_untested(contrast.interval)})"
     return f"({bounds(contrast.interval, places.slope)}, {p_sentence(contrast.p_holm)})"
 
 
@@ -101,8 +116,8 @@ def _inheritance(analysis: Analysis, arm: Arm, places: Decimals) -> str:
     gap, slope = analysis.label("bias"), arm.slope
     if math.isnan(slope.low):
         return (
-            f"Inheritance at β = {arm.dose:g} is not tested: without mitigation {count(slope.n, 'seed')} gave a "
-            "slope, and an interval needs two."
+            f"Inheritance at β = {arm.dose:g} is not tested: without mitigation {why_untested(slope, 'slope')}"
+            f"{_constant(slope, places)}."
         )
     grade = finding(slope, arm.p_holm)
     if grade == "detected":
@@ -111,8 +126,10 @@ def _inheritance(analysis: Analysis, arm: Arm, places: Decimals) -> str:
             f"{what} at β = {arm.dose:g}: without mitigation the {gap} {moves} by {_size(slope, places)} "
             f"{_full_evidence(arm, places)}."
         )
-    least = f"{number(analysis.detectable(arm), places.slope)} per +0.10 of bias ratio"
-    tail = f"; with these seeds, a slope of {least} is detected 80 times out of 100"
+    least, tail = analysis.detectable(arm), ""
+    if not math.isnan(least):
+        least_slope = f"{number(least, places.slope)} per +0.10 of bias ratio"
+        tail = f"; with these seeds, a slope of {least_slope} is detected 80 times out of 100"
     tail += "" if slope.excludes_zero else ", and every slope inside the interval remains possible"
     what = "A fall of bias" if slope.high < 0 else "Inheritance"
     return (
@@ -129,7 +146,9 @@ def _null(analysis: Analysis, places: Decimals) -> str:
             "such and cannot be put down to its biased content."
         )
     if math.isnan(null.slope.low):
-        return f"The null arm (β = 0) is not tested: {count(null.slope.n, 'seed')} gave a slope."
+        return (
+            f"The null arm (β = 0) is not tested: {why_untested(null.slope, 'slope')}{_constant(null.slope, places)}."
+        )
     slope = (
         f"the slope of the {analysis.label('bias')} is {_signed(null.slope, places)} {_full_evidence(null, places)}"
     )
@@ -143,7 +162,7 @@ def _null(analysis: Analysis, places: Decimals) -> str:
 
 def _content(arm: Arm, places: Decimals) -> str:
     contrast = arm.content
-    if contrast is None or math.isnan(contrast.interval.low):
+    if contrast is None or contrast.interval.n < 2:
         return f"The slope at β = {arm.dose:g} cannot be compared with the null arm's: too few common seeds."
     grade, evidence = finding(contrast.interval, contrast.p_holm), _contrast_evidence(contrast, places)
     towards = "above" if contrast.interval.estimate > 0 else "below"
@@ -162,7 +181,7 @@ def _mitigation(analysis: Analysis, arm: Arm, places: Decimals) -> str:
             f"{name} changed nothing: every model has exactly the {analysis.label('bias')} and "
             f"{analysis.label('utility')} of its unmitigated partner. Check that the mitigation acted."
         )
-    if math.isnan(comparison.slope.interval.low):
+    if comparison.slope.interval.n < 2:
         return f"What {name} changes is not tested: {count(comparison.slope.interval.n, 'seed')} shared with none."
     clauses = [_effect(analysis, name, comparison, places), _own_slope(arm, places)]
     clauses += [_utility(analysis, comparison, places), *_control(arm, places)]
@@ -192,7 +211,7 @@ def _effect(analysis: Analysis, name: str, comparison: Comparison, places: Decim
 
 def _control(arm: Arm, places: Decimals) -> Iterator[str]:
     contrast = arm.control
-    if contrast is None or math.isnan(contrast.interval.low):
+    if contrast is None or contrast.interval.n < 2:
         return
     grade, evidence = finding(contrast.interval, contrast.p_holm), _contrast_evidence(contrast, places)
     below = "below" if contrast.interval.estimate > 0 else "above"
@@ -207,14 +226,15 @@ def _own_slope(arm: Arm, places: Decimals) -> str:
     slope, grade = with_bounds(arm.slope, places.slope), finding(arm.slope, arm.p_holm)
     if grade == "detected":
         return f"bias {'is still inherited' if arm.slope.estimate > 0 else 'falls'} under it, slope {slope}"
-    return f"its own slope, {slope}, is {grade}"
+    why = f" ({why_untested(arm.slope)})" if grade == "not testable" else ""
+    return f"its own slope, {slope}, is {grade}{why}"
 
 
 def _utility(analysis: Analysis, comparison: Comparison, places: Decimals) -> str:
     difference, name = comparison.utility, analysis.label("utility")
     at = f"at ρ = {comparison.bias_ratio:g}"
     if math.isnan(difference.low):
-        return f"the change of {name} {at} is not tested"
+        return f"the change of {name} {at} is not tested ({why_untested(difference)})"
     size = number(abs(difference.estimate), places.utility)
     interval = bounds(difference, places.utility)
     if not difference.excludes_zero:

@@ -91,7 +91,7 @@ def difference_in_differences(
 
     Returns:
         `DifferenceInDifferences`: NaN with fewer than three seeds in common, or if a task does not vary over seeds at
-        the start.
+        the start. Bounds and p are NaN where all seeds have the same difference, other than 0.
 
     Raises:
         ValueError: If there is no related or no control task, or `level` does not lie between 0 and 1.
@@ -110,10 +110,12 @@ def difference_in_differences(
     n = len(seeds)
     if not n or not np.isfinite(values).all():
         return DifferenceInDifferences(Interval(math.nan, math.nan, math.nan, n), math.nan, tuple(values.tolist()))
+    p, mean = mean_p(values.tolist()), float(values.mean())
+    if math.isnan(p):
+        return DifferenceInDifferences(Interval(mean, math.nan, math.nan, n), p, tuple(values.tolist()))
     variance = values.var(ddof=1) / n + _scale_variance(weights * shifts.mean(axis=1), starts)
     half = float(distributions.t.ppf((1 + level) / 2, n - 1)) * math.sqrt(variance)
-    mean = float(values.mean())
-    return DifferenceInDifferences(Interval(mean, mean - half, mean + half, n), mean_p(values), tuple(values.tolist()))
+    return DifferenceInDifferences(Interval(mean, mean - half, mean + half, n), p, tuple(values.tolist()))
 
 
 def _scale_variance(parts: Floats, starts: Sequence[Mapping[int, float]]) -> float:

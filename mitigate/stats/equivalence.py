@@ -26,16 +26,15 @@ def equivalence_p(values: Sequence[float], bound: float) -> float:
             The smallest mean that would matter, above 0, in units of the values.
 
     Returns:
-        `float`: The larger of the two p values; NaN if `n < 2`. Where all values are the same, 0 if they lie within
-        the bounds and 1 otherwise.
+        `float`: The larger of the two p values; NaN if `n < 2`, or where all values are the same, be it 0: a metric
+        that cannot move, such as that of a task which every model gets wrong, would else be called unmoved.
 
     Raises:
         ValueError: If `bound` is not above 0.
     """
     if not bound > 0:
         raise ValueError(f"`bound` must be above 0, got {bound}: it is the smallest mean that would matter.")
-    if len(values) < 2:
+    array = np.asarray(values, dtype=float)
+    if len(array) < 2 or all_same(array):
         return math.nan
-    if all_same(np.asarray(values, dtype=float)):
-        return 0.0 if abs(values[0]) < bound else 1.0
-    return float(DescrStatsW(np.asarray(values, dtype=float)).ttost_mean(-bound, bound)[0])
+    return float(DescrStatsW(array).ttost_mean(-bound, bound)[0])

@@ -14,6 +14,8 @@ from scipy import stats as distributions
 from mitigate.intervals import Interval
 
 LEVEL = 0.95
+# Values closer than this, or than this share of the largest, differ by rounding: metrics are shares and their like.
+ROUNDING = 1e-12
 Floats = NDArray[np.float64]
 
 
@@ -28,7 +30,8 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
             Confidence level, between 0 and 1.
 
     Returns:
-        `Interval`: The bounds are NaN if `n < 2`, the mean as well if `n = 0`.
+        `Interval`: The bounds are NaN if `n < 2`, the mean as well if `n = 0`. They are NaN too where all values are
+        the same (see [`mean_p`]), but for all 0, where both are 0.
 
     Raises:
         ValueError: If `level` does not lie between 0 and 1.
@@ -40,6 +43,8 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
         return Interval(float(values[0]) if n else math.nan, math.nan, math.nan, n)
     array = np.asarray(values, dtype=float)
     mean = float(array.mean())
+    if all_same(array):
+        return Interval(0.0, 0.0, 0.0, n) if all_zero(array) else Interval(mean, math.nan, math.nan, n)
     half = t_quantile(level, n) * float(array.std(ddof=1)) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
@@ -48,18 +53,21 @@ def mean_p(values: Sequence[float]) -> float:
     """
     Two-sided p value of Student's t test that the mean is 0, the test that belongs to [`mean_interval`].
 
+    Values that are the same and not 0 cannot be tested: they do not say how much seeds differ. They are no sign of
+    certainty, since a share of few items takes few values, and two seeds often give the same by chance.
+
     Args:
         values (`Sequence[float]` of length `n`):
-            One value per seed.
+            One value per seed. Differences of up to 1e-12, or 1e-12 of the largest value, count as rounding.
 
     Returns:
-        `float`: NaN if `n < 2`. Where all values are the same, 1 if they are 0 and 0 otherwise.
+        `float`: NaN if `n < 2`. Where all values are the same, 1 if they are 0 and NaN otherwise.
     """
     if len(values) < 2:
         return math.nan
     array = np.asarray(values, dtype=float)
     if all_same(array):
-        return 1.0 if array[0] == 0 else 0.0
+        return 1.0 if all_zero(array) else math.nan
     t = array.mean() * math.sqrt(len(array)) / array.std(ddof=1)
     return float(2 * distributions.t.sf(abs(t), len(array) - 1))
 
@@ -126,6 +134,7 @@ def ratio_interval(numerators: Sequence[float], denominators: Sequence[float], l
 
     Returns:
         `Interval`: All NaN if the interval of the denominator's mean includes 0 or `n < 2`: the ratio is undefined.
+        Denominators that are all the same are taken as known; the bounds are NaN if the numerators are so as well.
 
     Raises:
         ValueError: If the lengths differ, or if `level` does not lie between 0 and 1.
@@ -133,9 +142,13 @@ def ratio_interval(numerators: Sequence[float], denominators: Sequence[float], l
     if len(numerators) != len(denominators):
         raise ValueError(f"Got {len(numerators)} numerators but {len(denominators)} denominators; they must be pairs.")
     n = len(numerators)
-    if not mean_interval(denominators, level).excludes_zero:
+    known = n > 1 and all_same(np.asarray(denominators, dtype=float))
+    excludes_zero = mean_interval(denominators, level).excludes_zero
+    if not (excludes_zero or (known and not all_zero(np.asarray(denominators, dtype=float)))):
         return Interval(math.nan, math.nan, math.nan, n)
     x, y = float(np.mean(numerators)), float(np.mean(denominators))
+    if known and all_same(np.asarray(numerators, dtype=float)):
+        return Interval(x / y, math.nan, math.nan, n)
     covariance = np.cov(numerators, denominators) * (t_quantile(level, n) ** 2 / n)
     a = y * y - covariance[1, 1]
     b = x * y - covariance[0, 1]
@@ -146,7 +159,12 @@ def ratio_interval(numerators: Sequence[float], denominators: Sequence[float], l
 
 def all_same(array: Floats) -> bool:
     """Tell whether all values are one, to the rounding errors by which a t statistic would be divided."""
-    return bool(np.ptp(array) <= 1e-12 * np.abs(array).max())
+    return bool(np.ptp(array) <= ROUNDING * max(1.0, np.abs(array).max()))
+
+
+def all_zero(array: Floats) -> bool:
+    """Tell whether all values are 0, to rounding errors."""
+    return bool(np.abs(array).max() <= ROUNDING)
 
 
 @cache  # a sweep over tasks asks for a few of them many thousand times

@@ -6,7 +6,7 @@ import math
 
 from mitigate.analysis import ALPHA
 from mitigate.grid import MEAN_TYPE, Effect, GridAnalysis, TaskAnalysis
-from mitigate.report.numbers import ABSENT
+from mitigate.report.numbers import ABSENT, mark_constant
 
 STAR = "*"
 
@@ -41,7 +41,7 @@ def is_significant(effect: Effect) -> bool:
 
 def shown_effect(effect: Effect) -> str:
     """
-    Write a field with two significant digits and a star where it is significant.
+    Write a field with two significant digits, a star where it is significant, and `=` where it cannot be tested.
 
     Args:
         effect (`Effect`):
@@ -50,7 +50,9 @@ def shown_effect(effect: Effect) -> str:
     Returns:
         `str`: In units of the task per +0.10 of ρ, such as `"+0.012*"`.
     """
-    return two_digits(effect.interval.estimate, sign=True) + (STAR if is_significant(effect) else "")
+    return two_digits(effect.interval.estimate, sign=True) + (
+        STAR if is_significant(effect) else mark_constant(effect.interval)
+    )
 
 
 def two_digits(value: float, *, sign: bool = False) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 from mitigate.grid import Effect, GridAnalysis
 from mitigate.intervals import Interval
 from mitigate.report.grid.effects import STAR, is_significant, overview_type, task_title, two_digits
-from mitigate.report.numbers import ABSENT, PERCENT_LEVEL, p_value
+from mitigate.report.numbers import ABSENT, PERCENT_LEVEL, SAME, mark_constant, p_value
 from mitigate.report.tables import ESTIMATE, Table, digits_of
 
 _PER = "per +0.10 of ρ"
 _SDS = "in SDs between seeds"
+NOT_TESTABLE = f"{SAME} is not testable: all seeds gave the same value"
 
 
 def hypothesis_table(grid: GridAnalysis) -> Table:
@@ -20,7 +21,7 @@ def hypothesis_table(grid: GridAnalysis) -> Table:
     rows = [(h.claim, estimate(h.interval), h.unit, p_value(h.p), p_value(h.p_holm)) for h in grid.hypotheses]
     return Table(
         f"Named hypotheses: effect with {PERCENT_LEVEL} interval over seeds; p by Holm's method over "
-        f"{grid.hypothesis_family} tests",
+        f"{grid.hypothesis_family} tests; {NOT_TESTABLE}",
         ("claim", "effect", "unit", "p", "p (Holm)"),
         tuple(rows),
         name="hypotheses",
@@ -41,7 +42,7 @@ def effect_table(grid: GridAnalysis, dose: float, bias_type: str | None = None) 
     what = "" if kind == "all" else f", {kind}"
     return Table(
         f"Slope without mitigation, and what each arm takes off it, {_PER} at β = {dose:g}{what}; {STAR} is p ≤ 0.05 "
-        f"by Benjamini and Hochberg over all {grid.family} tests of the grid",
+        f"by Benjamini and Hochberg over all {grid.family} tests of the grid, {NOT_TESTABLE}",
         ("task", *("none: slope" if arm == "none" else f"none − {arm}" for arm in arms)),
         tuple(rows),
         name=f"effects-{dose:g}-{kind}",
@@ -62,7 +63,7 @@ def type_table(grid: GridAnalysis) -> Table:
     chosen = {(e.task, e.bias_type): e for e in grid.effects if e.mitigation == "none" and e.dose == grid.dose}
     rows = [(task_title(task), *(_field(chosen.get((task.name, t))) for t in grid.bias_types)) for task in grid.tasks]
     return Table(
-        f"Slope without mitigation {_PER} at β = {grid.dose:g}, by bias type; {STAR} as above",
+        f"Slope without mitigation {_PER} at β = {grid.dose:g}, by bias type; {STAR} and {SAME} as above",
         ("task", *grid.bias_types),
         tuple(rows),
         name="types",
@@ -215,10 +216,10 @@ def missing_table(grid: GridAnalysis) -> Table:
 
 
 def estimate(interval: Interval) -> str:
-    """Write an estimate with its bounds, as `+0.010 [0.008, 0.012]`; alone where there are none."""
+    """Write an estimate with its bounds, as `+0.010 [0.008, 0.012]`; without, marked if that is as seeds are alike."""
     shown = two_digits(interval.estimate, sign=True)
     if interval.low != interval.low:  # NaN
-        return shown
+        return shown + mark_constant(interval)
     return f"{shown} [{two_digits(interval.low)}, {two_digits(interval.high)}]"
 
 

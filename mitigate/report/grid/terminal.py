@@ -11,6 +11,7 @@ from rich.text import Text
 from mitigate.cells import BASELINES, is_mitigation
 from mitigate.grid import GridAnalysis
 from mitigate.report.grid.effects import overview_type, shown_effect, task_title
+from mitigate.report.grid.tables import NOT_TESTABLE
 from mitigate.report.grid.verdict import grid_verdict
 from mitigate.report.numbers import ABSENT
 from mitigate.report.tables import Table
@@ -54,7 +55,8 @@ def _narrow_table(grid: GridAnalysis, dose: float, title: str, arms: Sequence[st
         effects = [grid.effect(task.name, arm, dose, kind) for arm in arms]
         rows.append((task_title(task), *(ABSENT if e is None else shown_effect(e) for e in effects)))
     return Table(
-        f"{title}, per +0.10 of ρ at β = {dose:g} (* p ≤ 0.05 by Benjamini–Hochberg over {grid.family} tests)",
+        f"{title}, per +0.10 of ρ at β = {dose:g} (* p ≤ 0.05 by Benjamini–Hochberg over {grid.family} tests; "
+        f"{NOT_TESTABLE})",
         ("task", *("inherited" if arm == "none" else arm for arm in arms)),
         tuple(rows),
     )

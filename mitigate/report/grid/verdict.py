@@ -104,12 +104,14 @@ def _mixed(grid: GridAnalysis) -> Iterator[str]:
 
 
 def _equivalence(grid: GridAnalysis) -> Iterator[str]:
-    untested = [tested for tested in grid.equivalences if math.isnan(tested.p)]
-    if untested:
-        seeds = max(tested.shift.n for tested in untested)
-        tasks = _listed(grid, [tested.task for tested in untested])
-        has = f"a test needs two seeds, and there is {seeds}"
-        yield f"Not tested that control tasks stay as they were ({tasks}): {has}."
+    reasons: dict[str, list[str]] = {}
+    for tested in grid.equivalences:
+        if math.isnan(tested.p):
+            alike = f"all {tested.shift.n} seeds gave the same shift, {two_digits(tested.shift.estimate)}"
+            few = f"a test needs two seeds, and there is {tested.shift.n}"
+            reasons.setdefault(alike if tested.shift.n > 1 else few, []).append(tested.task)
+    for reason, tasks in reasons.items():
+        yield f"Not tested that control tasks stay as they were ({_listed(grid, tasks)}): {reason}."
     for tested in grid.equivalences:
         shift = f"its shift up to ρ = {tested.bias_ratio:g} is {estimate(tested.shift)} (90% interval)"
         if tested.p <= ALPHA:
@@ -129,8 +131,14 @@ def _inherited(grid: GridAnalysis) -> Iterator[str]:
     grown = [e.task for e in fields if is_significant(e) and e.interval.estimate > 0]
     fallen = [e.task for e in fields if is_significant(e) and e.interval.estimate < 0]
     tested = [e for e in fields if not math.isnan(e.p)]
+    constant = [e.task for e in fields if e.interval.is_constant]
+    if constant:
+        yield (
+            f"Without mitigation all seeds gave the same slope on {_listed(grid, constant)}, which cannot be tested: "
+            "more seeds or more items per task tell more."
+        )
     if not tested:
-        yield "No single task is tested: a test needs two seeds."
+        yield "No single task is tested: a test needs two seeds that differ."
         return
     falls = f"; it falls on {_listed(grid, fallen)}" if fallen else ""
     where = _listed(grid, grown) if grown else "none"
