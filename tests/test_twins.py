@@ -1,3 +1,4 @@
+import itertools
 import math
 import re
 
@@ -18,6 +19,7 @@ from mitigate.twins import (
     gender_words,
     make_twins,
     mark_stereotyped,
+    nationality_words,
     read_twin_words,
     roles_by_rule,
 )
@@ -155,6 +157,53 @@ class TestWords:
     def test_pairs_that_cannot_be_are_refused(self, pairs, message):
         with pytest.raises(ValueError, match=message):
             TwinWords(("x", "y"), pairs)
+
+
+class TestNationalities:
+    @pytest.mark.parametrize(
+        ("text", "twin", "group"),
+        [
+            ("An English baker moved to Great Britain.", "A Spanish baker moved to Spain.", "english"),
+            ("A SOUTH KOREAN BAKER FROM KOREA.", "AN ENGLISH BAKER FROM ENGLAND.", "other"),
+            ("Two Turks and an Arab clerk", "Two Britons and an English clerk", "other"),
+            ("A Briton and his British boat", "A Spaniard and his Spanish boat", "english"),
+        ],
+    )
+    def test_words_of_the_english_and_of_all_others_change_places(self, text, twin, group):
+        pairs, report = twins(text, attribute="nationality", length_ratios=(0.5, 2))
+        assert pairs["text"] == [text, twin] and report.accepted == 1
+        assert pairs["group"][0] == group and {*pairs["group"]} == {"english", "other"}
+        assert nationality_words().swap(twin, pairs["replaced"][1]).text == text
+
+    def test_any_two_cultures_can_be_compared(self):
+        for first, second in itertools.permutations(available_groups("culture"), 2):
+            swap = nationality_words(first, second).swap(f"{first} and {second}")
+            assert (swap.text, swap.groups) == (f"{second} and {first}", (first.lower(), second.lower()))
+        words = nationality_words("Korean", "Turkish")
+        assert words.swap("Koreans in Turkey").text == "Turks in South Korea"
+        rows = ["A French baker", "A Korean baker in the UK", "English food in Korea", "turkey", "A Korean in Turkey"]
+        assert twins(*rows, attribute=words).report.rejected == {
+            "word without counterpart": 3, "nothing to swap": 1, "both groups": 1,
+        }  # fmt: skip
+
+    def test_all_words_of_the_cultures_are_swapped(self):
+        words = nationality_words()
+        assert all(words.swap(word).text != word for pair in words.pairs for word in pair)
+        assert {culture for culture in available_groups("culture") if words.swap(culture).replaced} == {
+            *available_groups("culture")
+        }
+
+    @pytest.mark.parametrize(
+        ("cultures", "message"),
+        [
+            (("Danish",), "`first`: there are no words for 'Danish', only for Arab, Chinese, "),
+            (("Arab", "Danish"), "`second`: there are no words for 'Danish'"),
+            (("Arab", "Arab"), "must be two cultures, got 'Arab' twice"),
+        ],
+    )
+    def test_other_cultures_are_refused(self, cultures, message):
+        with pytest.raises(ValueError, match=message):
+            nationality_words(*cultures)
 
 
 class TestFiles:
@@ -384,7 +433,7 @@ class TestMakeTwins:
             ({"columns": ["number"]}, "no column of texts"),
             ({"columns": []}, "names no column"),
             ({"columns": ["text"], "length_ratios": (1.1, 2)}, "must hold 1"),
-            ({"columns": ["text"], "attribute": "nationality"}, "only the pairs for 'gender'"),
+            ({"columns": ["text"], "attribute": "religion"}, "only pairs for 'gender' and 'nationality'"),
         ],
     )
     def test_a_bad_request_is_refused(self, options, message):

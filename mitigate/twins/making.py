@@ -12,6 +12,7 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets
 from rich.table import Table
 
 from mitigate.perplexity import Perplexity
+from mitigate.twins.nationalities import nationality_words
 from mitigate.twins.pronoun_roles import RoleFinder, roles_by_rule
 from mitigate.twins.words import Swapped, TwinWords, gender_words
 from mitigate.words import Finder
@@ -96,8 +97,9 @@ def make_twins(
         dataset (`Dataset`):
             The rows.
         attribute (`str` or `TwinWords`, *optional*, defaults to `"gender"`):
-            What to swap: `"gender"` for the English words that come with the package, or pairs of your own, such as
-            two nationalities.
+            What to swap: `"gender"` for the English words of women and men, `"nationality"` for those of the English
+            and of seven other cultures together (see [`nationality_words`], which takes any two), or pairs of your
+            own.
         columns (`Sequence[str]`, *optional*, defaults to `("prompt", "completion")`):
             Columns of texts. The same word becomes the same other one in all of them.
         roles (`Callable[[str], dict[int, str]]`, *optional*, defaults to `roles_by_rule`):
@@ -191,12 +193,13 @@ class _Candidate:
 def _words_of(attribute: str | TwinWords) -> TwinWords:
     if isinstance(attribute, TwinWords):
         return attribute
-    if attribute != "gender":
+    known = {"gender": gender_words, "nationality": nationality_words}
+    if attribute not in known:
         raise ValueError(
-            f"`attribute`: only the pairs for 'gender' come with the package, got '{attribute}'. Pass a `TwinWords` "
-            "with the two groups and their pairs of words."
+            f"`attribute`: only pairs for 'gender' and 'nationality' come with the package, got '{attribute}'. Pass a "
+            "`TwinWords` with the two groups and their pairs of words."
         )
-    return gender_words()
+    return known[attribute]()
 
 
 def _check_request(dataset: Dataset, columns: Sequence[str], *bounds: tuple[float, float]) -> None:
