@@ -149,6 +149,9 @@ def fit_language_model(
 
     Returns:
         `Trainer`: The trainer, after training; see [`trained_model`].
+
+    Raises:
+        ValueError: If `max_length` leaves nothing of the completion of a row, as TRL would leave that row out.
     """
     arguments = SFTConfig(
         **settings.trainer_arguments(), completion_only_loss=completion_only_loss, max_length=settings.max_length
@@ -161,6 +164,13 @@ def fit_language_model(
         callbacks=list(callbacks),
         peft_config=settings.adapters("CAUSAL_LM", model),
     )
+    lost = len(rows) - len(cast(Dataset, trainer.train_dataset))
+    if lost:
+        raise ValueError(
+            f"`max_length`: {lost} of {len(rows)} rows have a prompt so long that {settings.max_length} tokens leave "
+            "nothing of their answer, and the mix would be another one without them. Raise `max_length`, or leave long "
+            "rows out of the files."
+        )
     return _train(trainer)
 
 

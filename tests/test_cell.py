@@ -1,5 +1,6 @@
 """Cells of a sweep: what each arm of the mix trains on, and for how long."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -55,3 +56,19 @@ def test_arms_are_cells_like_mitigations_and_checked_before_training(config, tmp
     # 40 rows at a bias ratio of 0.5: twenty augmented rows replace real ones, but forty are added to them.
     assert main([*arguments, *table, "--bias_ratios", "0", "0.5"]) == 2
     assert "A dose of 1 with 40 augmented rows needs 20 rows of label 'a'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("longest", "lost"), [(16, 20), (2, 40)])
+def test_rows_whose_answer_is_cut_off_fail_the_cell_and_not_its_count(tmp_path, longest, lost):
+    for name, size, groups, prompt in (("real", 40, 2, "short"), ("augmented", 20, 1, "such a long prompt " * 4)):
+        rows = [
+            {"prompt": f"{prompt} {n}?", "answer": "yes", "label": "a", "group": "fm"[n % groups]} for n in range(size)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    files = [word for name in ("real", "augmented") for word in (f"--{name}_file", str(tmp_path / f"{name}.jsonl"))]
+    columns = ["--prompt_column", "prompt", "--completion_column", "answer", "--group_column", "group"]
+    columns += ["--label_column", "label", "--stereotypes", "a=f", "--test_file", str(tmp_path / "real.jsonl")]
+    table = ["--task", "table", *files, *columns, "--vocabulary_size", "270", "--max_length", str(longest)]
+    config = parse_config([*SMALL, *table, "--output_dir", str(tmp_path)])
+    with pytest.raises(ValueError, match=f"`max_length`: {lost} of 40 rows .* {longest} tokens leave nothing"):
+        run_cell(config, make_task(config), Cell(1.0, "none", 0.5, seed=0))
