@@ -43,10 +43,10 @@ class BiasBudget:
                 What was measured, with a `bias/<task>` for each task.
 
         Raises:
-            ValueError: If one that has a budget is NaN.
+            ValueError: If one that has a budget is not finite.
         """
         for name in self._budget:
-            if math.isnan(values[f"bias/{name}"]):
+            if not math.isfinite(values[f"bias/{name}"]):
                 raise ValueError(
                     f"`budget`: the bias of task '{name}' before training is unknown, for none of the model's answers "
                     "tells it (unparsed: "
@@ -91,18 +91,25 @@ class BiasBudget:
 
     def spent(self, values: Mapping[str, float]) -> list[str]:
         """
-        Tell which budgets are spent.
+        Tell which budgets are spent, or can no longer be checked.
 
         Args:
             values (`Mapping[str, float]`):
                 What was measured, with what is left.
 
         Returns:
-            `list[str]`: A sentence for each budget that is.
+            `list[str]`: A sentence for each budget that is. A bias that is unknown, as nobody can read the answers,
+            is not taken for a small one.
         """
-        return [
-            f"the bias of task '{name}' is {values[f'bias/{name}']:.4g}, and was {before:.4g} before training: its "
-            f"budget of {self._budget[name]:.4g} is spent."
-            for name, before in self._before.items()
-            if values[f"bias_budget/{name}"] < 0
-        ]
+        sentences = []
+        for name, before in self._before.items():
+            bias, was = values[f"bias/{name}"], f"and was {before:.4g} before training: its budget of"
+            if not math.isfinite(bias):
+                unparsed = f"is unknown (unparsed: {values[f'unparsed/{name}']:.0%})"
+                sentences.append(
+                    f"the bias of task '{name}' {unparsed}, {was} {self._budget[name]:.4g} cannot be kept. See whether "
+                    "the loss diverges, or leave the task out of `budget`."
+                )
+            elif values[f"bias_budget/{name}"] < 0:
+                sentences.append(f"the bias of task '{name}' is {bias:.4g}, {was} {self._budget[name]:.4g} is spent.")
+        return sentences

@@ -55,7 +55,7 @@ class BiasEvaluationCallback(TrainerCallback):
             Optimizer steps between evaluations, instead of the trainer's evaluations. Needs no `eval_dataset`.
         budget (`Mapping[str, float]`, *optional*):
             By task, how much larger its bias may become than before the first step, in the unit of its bias, at least
-            0. Where it becomes larger than that, training stops.
+            0. Where it becomes larger than that, or can no longer be measured, training stops.
         seed (`int`, *optional*, defaults to 0):
             Seed of the sample.
 
@@ -121,7 +121,7 @@ class BiasEvaluationCallback(TrainerCallback):
         """Measure the model as it is before training."""
         trainer = calling_trainer()
         self._prepare(trainer)
-        self._check_schedule(args)
+        self._check_schedule(args, state)
         self._check_metric(args)
         warn_of_tags(trainer)
         self._last = None
@@ -193,12 +193,21 @@ class BiasEvaluationCallback(TrainerCallback):
         control.should_training_stop = control.should_training_stop or bool(spent)
         return values
 
-    def _check_schedule(self, args: TrainingArguments) -> None:
-        if self.every_steps is None and args.eval_strategy == IntervalStrategy.NO:
+    def _check_schedule(self, args: TrainingArguments, state: TrainerState) -> None:
+        if self.every_steps is not None:
+            return
+        if args.eval_strategy == IntervalStrategy.NO:
             raise ValueError(
                 "`BiasEvaluationCallback` would never run: the trainer does not evaluate (`eval_strategy='no'`) and "
                 "`every_steps` is None. Set `every_steps` to the optimizer steps between its evaluations, or "
                 "`eval_strategy` and an `eval_dataset`."
+            )
+        by_steps = args.eval_strategy == IntervalStrategy.STEPS
+        end, unit = (state.max_steps, "steps") if by_steps else (state.num_train_epochs, "epochs")
+        if args.eval_delay > end:
+            raise ValueError(
+                f"`BiasEvaluationCallback` would never run: `eval_delay={args.eval_delay:g}` is beyond the end of "
+                f"training after {end} {unit}. Lower `eval_delay`, or set `every_steps`."
             )
 
     def _check_metric(self, args: TrainingArguments) -> None:

@@ -29,6 +29,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from mitigate import BiasTagTokenizer
 from mitigate.callbacks import AlignmentLossCallback, BiasEvaluationCallback, MitigationCallback
+from mitigate.callbacks.budget import BiasBudget
 from mitigate.seeding import preserved_random_state
 from mitigate.tasks import Source, evaluate, load_task
 from mitigate.tasks.hiring import HiringTask
@@ -472,6 +473,17 @@ class TestBudget:
         trainer.train()
         assert 0 < trainer.state.global_step < 60
 
+    def test_a_bias_that_is_unknown_is_not_a_small_one(self):
+        budget = BiasBudget({"salary": 0.5}, ["salary", "hiring"])
+        budget.start({"bias/salary": 0.1, "unparsed/salary": 0.0})
+        values = {"bias/salary": math.nan, "unparsed/salary": 1.0}
+        values |= budget.left(values)
+        (told,) = budget.spent(values)
+        assert told.startswith(
+            "the bias of task 'salary' is unknown (unparsed: 100%), and was 0.1 before training: its budget of 0.5 "
+            "cannot be kept."
+        )
+
     def test_a_budget_that_lasts_stops_nothing(self, model, tokenizer, rows, hiring):
         callback = BiasEvaluationCallback(hiring, every_steps=2, budget={"hiring": 1})
         trainer = make(model, tokenizer, rows, callback, max_steps=20)
@@ -593,6 +605,24 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"would never run.*Set `every_steps`"):
             trainer.train()
         assert trainer.state.global_step == 0
+
+    @pytest.mark.parametrize(
+        ("schedule", "end"),
+        [({"eval_strategy": "steps", "eval_steps": 2, "eval_delay": 7}, "7` is beyond .* 6 steps"),
+         ({"eval_strategy": "epoch", "eval_delay": 4}, "4` is beyond .* 3 epochs")],
+        ids=["steps", "epochs"],
+    )  # fmt: skip
+    def test_a_delay_beyond_the_end(self, model, tokenizer, rows, hiring, schedule, end):
+        trainer = make(model, tokenizer, rows, BiasEvaluationCallback(hiring, budget={"hiring": 0}), **schedule)
+        with pytest.raises(ValueError, match=f"would never run: `eval_delay={end}"):
+            trainer.train()
+        assert trainer.state.global_step == 0
+
+    @pytest.mark.parametrize("schedule", [{"eval_steps": 100}, {"eval_steps": 2, "eval_delay": 6}], ids=str)
+    def test_an_evaluation_at_the_end_is_one(self, model, tokenizer, rows, hiring, schedule):
+        trainer = make(model, tokenizer, rows, BiasEvaluationCallback(hiring), eval_strategy="steps", **schedule)
+        trainer.train()
+        assert list(logged(trainer)) == [0, 6]
 
     def test_a_budget_for_what_cannot_be_measured(self, model, tokenizer, rows, salary):
         callback = BiasEvaluationCallback(salary, every_steps=2, budget={"salary": 1.0})
