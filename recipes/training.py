@@ -215,11 +215,13 @@ def as_turns(row: dict[str, Any]) -> dict[str, Any]:
             With `prompt` and `completion`, both text.
 
     Returns:
-        `dict`: Both as turns, of the user and of the assistant.
+        `dict`: Both as turns, of the user and of the assistant, and `chat_template_kwargs`, which has templates that
+        know of thinking open the answer as where a task asks.
     """
     return {
         "prompt": [{"role": "user", "content": row["prompt"]}],
         "completion": [{"role": "assistant", "content": row["completion"].strip()}],
+        "chat_template_kwargs": {"enable_thinking": False},
     }
 
 

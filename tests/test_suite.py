@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import trl
 import yaml
 
 from mitigate.cells import Cell
@@ -15,7 +16,8 @@ from mitigate.recipes.grid import cells_of
 from mitigate.recipes.models import load_model
 from mitigate.recipes.sweep import main
 from mitigate.recipes.training import trained_model
-from mitigate.tasks import load_task
+from mitigate.tasks import Prompt, load_task
+from mitigate.tasks.answers import render
 from tests.test_task_answers import TEMPLATE
 
 LEVELS = [(c, s, g) for c in ("contextless", "contextual") for s in ("single", "intersectional")
@@ -176,6 +178,26 @@ class TestCell:
         trained = fit_cell(config, suite, cell, "chat", rows).trainer.train_dataset
         texts = {tokenizer.decode(row) for row in trained["input_ids"]}
         assert texts == {f"<user>{prompt}<assistant>no" for prompt in rows["prompt"]}
+
+
+def test_a_model_that_can_think_is_trained_on_what_it_is_asked():
+    config = files()
+    suite, cell = make_task(config), Cell(0.0, "none", 0.0, 0)
+    rows = training_mix(config, suite, cell)
+    model, tokenizer = load_model(base_source(config, suite, 0), config.model, None)
+    tokenizer.chat_template = (Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja").read_text()
+    model.save_pretrained("chat")
+    tokenizer.save_pretrained("chat")
+    fitted = fit_cell(config, suite, cell, "chat", rows)
+    trained = fitted.trainer.train_dataset
+    asked = {render(fitted.tokenizer, Prompt(prompt)) for prompt in rows["prompt"]}
+    prompts, answers = set(), set()
+    for ids, labels in zip(trained["input_ids"], trained["labels"], strict=True):
+        start = labels.count(-100)
+        prompts.add(fitted.tokenizer.decode(ids[:start]))
+        answers.add(fitted.tokenizer.decode(ids[start:]).strip())
+    assert prompts == asked
+    assert answers == {"no<|im_end|>"}
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import copy
 import json
 import math
 import sqlite3
@@ -6,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from transformers import LlamaConfig, LlamaForCausalLM
+from peft import LoraConfig, get_peft_model
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from mitigate.tasks import TASKS, Decoding, Prompt, Source, choose, evaluate, generate, load_task
 from mitigate.tasks.answers import fingerprint, render
@@ -106,6 +108,50 @@ class TestGenerate:
             network.model.norm.weight[0] = math.nan
         with pytest.raises(FloatingPointError, match="scores are not finite"):
             generate(network, words, PROMPTS, Decoding(2, temperature))
+
+    @pytest.mark.parametrize(
+        "own",
+        [
+            {"repetition_penalty": 9.0},
+            {"no_repeat_ngram_size": 1},
+            {"suppress_tokens": [5]},
+            {"min_new_tokens": 5},
+            {"stop_strings": ["e"]},
+        ],
+    )
+    def test_the_models_own_generation_configuration_does_not_count(self, network, words, own):
+        before = [generate(network, words, PROMPTS, Decoding(6, temperature)) for temperature in (0.0, 1.0)]
+        for network_or_adapted in (network, get_peft_model(network, LoraConfig(target_modules=["q_proj"]))):
+            network.generation_config = GenerationConfig(eos_token_id=network.config.eos_token_id, **own)
+            configured = network.generation_config
+            after = [generate(network_or_adapted, words, PROMPTS, Decoding(6, t)) for t in (0.0, 1.0)]
+            assert after == before
+            assert network.generation_config is configured
+
+    def test_draws_are_from_all_tokens(self, network, words):
+        with torch.no_grad():
+            network.lm_head.weight.zero_()
+        prompts = [Prompt(f"she said {number}") for number in range(150)]
+        assert len(set(generate(network, words, prompts, Decoding(1, 1.0)))) > 50
+
+    def test_fingerprint_tells_configurations(self, network, words):
+        other = LlamaForCausalLM(LlamaConfig.from_dict(network.config.to_dict() | {"rms_norm_eps": 1e-2}))
+        other.load_state_dict(network.state_dict())
+        assert fingerprint(network) != fingerprint(other)
+
+    def test_fingerprint_tells_adapters(self, network):
+        found = set()
+        for alpha in (1, 64):
+            torch.manual_seed(0)
+            adapted = get_peft_model(copy.deepcopy(network), LoraConfig(lora_alpha=alpha, target_modules=["q_proj"]))
+            found.add(fingerprint(adapted))
+            with adapted.disable_adapter():
+                found.add(fingerprint(adapted))
+            adapted.add_adapter("second", LoraConfig(target_modules=["q_proj"]))
+            found.add(fingerprint(adapted))
+            adapted.set_adapter("second")
+            found.add(fingerprint(adapted))
+        assert len(found) == 8
 
     def test_fingerprint_tells_weights(self, network, words):
         other = small_model(words)

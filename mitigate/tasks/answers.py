@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -69,7 +69,8 @@ def plain_text(prompt: Prompt) -> str:
 
 def render(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     """
-    Write a prompt as the model expects it: as a user's turn if there is a chat template, else as plain text.
+    Write a prompt as the model expects it: as a user's turn if there is a chat template, without thinking, else as
+    plain text.
 
     Args:
         tokenizer (`PreTrainedTokenizerBase`):
@@ -83,7 +84,11 @@ def render(tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
     text = plain_text(prompt)
     if tokenizer.chat_template is not None:
         turns = [{"role": "user", "content": prompt.text}]
-        text = cast(str, tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        # Answers are short, and rows to train on have no thoughts. Other templates pass over the argument.
+        text = cast(
+            str,
+            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, enable_thinking=False),
+        )
     if prompt.tag_position == "answer":
         return text + prompt.tag
     # As in training, after the token of the beginning of the text, which a template writes itself.
@@ -139,6 +144,9 @@ def generate(
     """
     Let the model write an answer to each prompt.
 
+    What `decoding` does not say is off: of the model's own generation configuration, which may penalise repetitions or
+    draw from few tokens, only the tokens at which an answer ends are taken.
+
     Equal prompts get one answer. Draws are seeded by the batch, and the random state of the caller stays as it was.
 
     Args:
@@ -153,8 +161,8 @@ def generate(
         batch_size (`int`, *optional*, defaults to 16):
             Prompts in one batch. Other sizes draw other answers, and round differently.
         cache (`Path`, *optional*):
-            SQLite file that keeps answers under a hash of the model's weights, the prompt's token ids and the
-            decoding, so that an interrupted run goes on where it stopped. It is made if it is not there.
+            SQLite file that keeps answers under a hash of the model (see [`fingerprint`]), the prompt's token ids and
+            the decoding, so that an interrupted run goes on where it stopped. It is made if it is not there.
 
     Returns:
         `list[str]`: `n` answers without the prompt, special tokens and surrounding white space.
@@ -169,7 +177,8 @@ def generate(
     special = tokenizer.chat_template is None
     texts = [render(tokenizer, prompt) for prompt in prompts]
     encoded = [tuple(tokenizer(text, add_special_tokens=special)["input_ids"]) for text in texts]
-    settings = json.dumps(asdict(decoding), sort_keys=True)
+    config = _generation_config(model, tokenizer, decoding)
+    settings = f"{config.to_json_string(ignore_metadata=True)} {decoding.seed}"
     scope = f"{fingerprint(model)} {settings}" if cache is not None else settings
     keys = {ids: hashlib.blake2b(f"{scope} {ids}".encode(), digest_size=20).hexdigest() for ids in encoded}
     answers = _cached(cache, keys.values())
@@ -178,7 +187,9 @@ def generate(
     with evaluation_mode(model):
         for first in range(0, len(wanted), batch_size):
             batch = wanted[first : first + batch_size]
-            new = dict(zip((keys[ids] for ids in batch), _write(model, tokenizer, batch, decoding), strict=True))
+            new = dict(
+                zip((keys[ids] for ids in batch), _write(model, tokenizer, batch, config, decoding.seed), strict=True)
+            )
             answers |= new
             _store(cache, new)
     return [answers[keys[ids]] for ids in encoded]
@@ -186,20 +197,67 @@ def generate(
 
 def fingerprint(model: PreTrainedModel) -> str:
     """
-    Hash the weights of a model.
+    Hash what a model's answers depend on: weights, configuration, and adapters with their scale and state.
 
     Args:
         model (`PreTrainedModel`):
             The model.
 
     Returns:
-        `str`: 40 hexadecimal digits; equal for models of equal weights and configuration.
+        `str`: 40 hexadecimal digits; equal for models that are equal in all of this.
     """
-    digest = hashlib.blake2b(type(model).__name__.encode(), digest_size=20)
+    config = model.config.to_dict()
+    for name in ("_name_or_path", "transformers_version"):
+        config.pop(name, None)
+    adapters = {name: adapter.to_dict() for name, adapter in getattr(model, "peft_config", {}).items()}
+    described = [type(model).__name__, config, adapters, list(_adapter_states(model))]
+    # Sets have another order in each process.
+    text = json.dumps(
+        described,
+        sort_keys=True,
+        default=lambda value: sorted(map(str, value)) if isinstance(value, set) else str(value),
+    )
+    digest = hashlib.blake2b(text.encode(), digest_size=20)
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).cpu().numpy())
     return digest.hexdigest()
+
+
+def _adapter_states(model: PreTrainedModel) -> Iterator[list[Any]]:
+    for name, module in model.named_modules():
+        disabled = getattr(module, "disable_adapters", None)
+        if isinstance(disabled, bool):  # a layer of PEFT
+            merged, scaling = (getattr(module, known, None) for known in ("merged_adapters", "scaling"))
+            yield [name, disabled, module.active_adapters, merged, scaling]
+
+
+def _generation_config(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, decoding: Decoding
+) -> GenerationConfig:
+    # A model may end at several tokens, of which the tokenizer knows one.
+    own = model.generation_config.eos_token_id if model.generation_config is not None else None
+    draws = {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": 0}
+    return GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=decoding.max_new_tokens,
+        do_sample=decoding.temperature > 0,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id if own is None else own,
+        **(draws if decoding.temperature > 0 else {}),
+    )
+
+
+@contextmanager
+def _only(config: GenerationConfig, model: PreTrainedModel) -> Iterator[None]:
+    """Keep a model from filling in what a configuration leaves open from its own."""
+    # A model of PEFT hands its base model what it finds there.
+    inner: PreTrainedModel = getattr(model, "get_base_model", lambda: model)()
+    own = inner.generation_config
+    inner.generation_config = config
+    try:
+        yield
+    finally:
+        inner.generation_config = own
 
 
 class _FiniteScores(LogitsProcessor):
@@ -212,23 +270,18 @@ class _FiniteScores(LogitsProcessor):
 
 @torch.no_grad()
 def _write(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch: list[tuple[int, ...]], decoding: Decoding
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    batch: list[tuple[int, ...]],
+    config: GenerationConfig,
+    seed: int,
 ) -> list[str]:
     inputs = tokenizer.pad({"input_ids": [list(ids) for ids in batch]}, padding_side="left", return_tensors="pt")
     inputs = inputs.to(model.device)
-    # A model may end at several tokens, of which the tokenizer knows one.
-    own = model.generation_config.eos_token_id if model.generation_config is not None else None
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
-        max_new_tokens=decoding.max_new_tokens,
-        do_sample=decoding.temperature > 0,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id if own is None else own,
-        **({"temperature": decoding.temperature, "top_p": decoding.top_p} if decoding.temperature > 0 else {}),
-    )
     devices = [model.device] if model.device.type == "cuda" else []
-    seed = hashlib.blake2b(f"{decoding.seed} {batch}".encode(), digest_size=8).digest()
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(int.from_bytes(seed, "big") % 2**63)
+    mixed = hashlib.blake2b(f"{seed} {batch}".encode(), digest_size=8).digest()
+    with torch.random.fork_rng(devices=devices), _only(config, model):
+        torch.manual_seed(int.from_bytes(mixed, "big") % 2**63)
         written = cast(Any, model).generate(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
