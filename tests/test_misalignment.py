@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mitigate import Lexicon, load_lexicon
 from mitigate.misalignment import Answers, group_misalignment, groups_by_words, value_misalignment
-from mitigate.misalignment.groups import cramers_v, total_variation, within_label
+from mitigate.misalignment.groups import total_variation, within_label
 from mitigate.misalignment.values import ordered_distance, sampling_floor
 from mitigate.misalignment.wording import PRONOUNS
 
@@ -76,17 +76,6 @@ class TestGroups:
     def test_total_variation(self):
         assert total_variation(np.array([1.0, 1.0]), np.array([3.0, 1.0])) == 0.25
         assert total_variation(np.array([5.0, 0.0]), np.array([0.0, 2.0])) == 1
-
-    def test_cramers_v_by_hand(self):
-        # chi² = 20 at n = 100: φ̃² = 0.2 - 1/99, and r̃ - 1 = c̃ - 1 = 1 - 1/99.
-        strength = 50 * math.sqrt(0.2) / 2
-        table = np.array([[25 + strength, 25 - strength], [25 - strength, 25 + strength]])
-        assert cramers_v(table) == pytest.approx(math.sqrt((0.2 - 1 / 99) / (1 - 1 / 99)))
-
-    def test_cramers_v_at_the_ends(self):
-        assert cramers_v(np.array([[50.0, 0.0], [0.0, 50.0]])) == pytest.approx(1)
-        assert cramers_v(np.full((2, 3), 10.0)) == 0
-        assert cramers_v(np.array([[5.0, 7.0], [0.0, 0.0]])) == 0
 
     def test_within_label_sees_what_the_pool_hides(self):
         real = np.array([[10.0, 10.0], [10.0, 10.0]])

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats.contingency import expected_freq
 
 from mitigate.intervals import Interval
+from mitigate.misalignment.association import association_difference
 from mitigate.stats import LEVEL, Floats
 
 RESAMPLES = 1000
@@ -78,32 +78,6 @@ def total_variation(real: Floats, augmented: Floats) -> float:
     return float(np.abs(augmented / augmented.sum() - real / real.sum()).sum() / 2)
 
 
-def cramers_v(counts: Floats) -> float:
-    r"""
-    Bias-corrected Cramér's V (Bergsma 2013, J. Korean Stat. Soc. 42, 323–328).
-
-    \\( \tilde V = \sqrt{\tilde\varphi^2 / \min(\tilde r - 1, \tilde c - 1)} \\) with \\( \tilde\varphi^2 = \max(0,
-    \chi^2/n - (r-1)(c-1)/(n-1)) \\) and \\( \tilde r = r - (r-1)^2/(n-1) \\), \\( \tilde c \\) alike.
-
-    Args:
-        counts (`np.ndarray` of shape `(r, c)`):
-            Rows by group and label; empty rows and columns are left out.
-
-    Returns:
-        `float`: In [0, 1]; 0 if fewer than two groups or labels occur.
-    """
-    counts = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0]
-    r, c = counts.shape
-    n = counts.sum()
-    if min(r, c) < 2 or n < 2:
-        return 0.0
-    expected = expected_freq(counts)
-    phi = float((np.square(counts - expected) / expected).sum()) / n
-    phi = max(0.0, phi - (r - 1) * (c - 1) / (n - 1))
-    smaller = min(k - (k - 1) ** 2 / (n - 1) for k in (r, c)) - 1
-    return float(min(1.0, (phi / smaller) ** 0.5)) if smaller > 0 else 0.0
-
-
 def within_label(real: Floats, augmented: Floats) -> float:
     r"""
     Total variation within labels, \\( \sum_y p(y) \, TV(\pi_a(\cdot|y), \pi_r(\cdot|y)) \\), `p` of the real rows.
@@ -133,7 +107,7 @@ def group_misalignment(
     seed: int = 0,
 ) -> GroupMisalignment:
     """
-    Compare the groups of two sides, with percentile bootstrap intervals over rows.
+    Compare the groups of two sides, with percentile bootstrap intervals over rows for distances.
 
     A distance of noisy shares is never 0, so an interval of one lies above 0 even where nothing differs, and with many
     labels or groups above `chance` as well: whether anything differs is for `p` to tell.
@@ -178,7 +152,7 @@ def group_misalignment(
         unknown=(float(np.mean(sides[0] == UNKNOWN)), float(np.mean(sides[1] == UNKNOWN))),
         pooled=pooled,
         within_label=within,
-        association=_interval(_association, tables, draws) if labels else None,
+        association=association_difference(*tables) if labels else None,
         chance=float(chances.mean()),
         p=_p(pooled, chances),
         within_chance=float(within_chances.mean()) if within_chances is not None else None,
@@ -209,10 +183,6 @@ def _chances(tables: list[Floats], rng: np.random.Generator) -> Floats:
 
 def _pooled(real: Floats, augmented: Floats) -> float:
     return total_variation(real.sum(axis=1), augmented.sum(axis=1))
-
-
-def _association(real: Floats, augmented: Floats) -> float:
-    return cramers_v(augmented) - cramers_v(real)
 
 
 def _interval(statistic: Callable[[Floats, Floats], float], tables: list[Floats], draws: list[Floats]) -> Interval:
