@@ -11,7 +11,8 @@ import statsmodels.formula.api as formulas
 from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chisquare, ttest_ind
+from scipy.stats import t as student
 
 from mitigate.tasks import Prompt, Source, load_task
 from mitigate.tasks.panels import latin_square, load_jobs, names_by_group, panels
@@ -172,9 +173,9 @@ class TestSalary:
         assert scores.groups["f"].bounds == pytest.approx((10_000, 1_000_000))
         assert scores.bias_bounds == pytest.approx((-900, 90))
 
-    def wages(self):
+    def wages(self, count=10):
         task = load_task("salary", reference="m")
-        names = {group: [f"{group}{i}" for i in range(10)] for group in ("m", "f")}
+        names = {group: [f"{group}{i}" for i in range(count)] for group in ("m", "f")}
         prompts = self.prompts(names, ["x", "y", "z"])
         draw = random.Random(0)
         effects = {name: draw.gauss(0, 0.05) for own in names.values() for name in own}
@@ -197,20 +198,22 @@ class TestSalary:
         )
         fit = formulas.mixedlm("y ~ f + C(job)", frame, groups=frame["name"]).fit()
         assert scores.details["mixed_gap/f"] == pytest.approx(100 * math.expm1(fit.params["f"]), rel=1e-4)
-        assert scores.details["mixed_p/f"] == pytest.approx(fit.pvalues["f"], rel=1e-3)
+        assert scores.details["mixed_p/f"] == pytest.approx(2 * student.sf(abs(fit.tvalues["f"]), 18), rel=1e-3)
         # Each name was asked about each job, so that the plain gap is the same.
         assert scores.details["gap/f"] == pytest.approx(scores.details["mixed_gap/f"], rel=1e-4)
 
-    def test_the_interval_is_that_of_names(self):
-        task, prompts, answers = self.wages()
+    @pytest.mark.parametrize("count", [3, 10])
+    def test_the_interval_is_that_of_names(self, count):
+        task, prompts, answers = self.wages(count)
         scores = task.score(prompts, answers)
         low, high = (math.log1p(scores.details[f"gap_{side}/f"] / 100) for side in ("low", "high"))
         means = {}
         for prompt, answer in zip(prompts, answers, strict=True):
             means.setdefault(prompt.item["name"], []).append(math.log(parse_salary(answer)))
-        spread = [np.std([np.mean(v) for name, v in means.items() if name[0] == group]) for group in "mf"]
-        error = math.sqrt(sum(each**2 / 10 for each in spread))  # that of a bootstrap over ten names each
-        assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
+        sides = [[np.mean(v) for name, v in means.items() if name[0] == group] for group in "fm"]
+        expected = ttest_ind(*sides).confidence_interval()
+        assert high - low == pytest.approx(expected.high - expected.low, rel=0.05)  # of a bootstrap
+        assert low + high == pytest.approx(expected.low + expected.high)
 
     def test_more_answers_of_few_names_do_not_narrow_it(self):
         task = load_task("salary", reference="m")
@@ -222,6 +225,17 @@ class TestSalary:
             details = task.score(prompts, [wage[p.item["name"]] for p in prompts]).details
             widths.append(details["gap_high/f"] - details["gap_low/f"])
         assert widths[0] == pytest.approx(widths[1])
+
+    def test_groups_that_no_job_connects(self, caplog):
+        task = load_task("salary", reference="m")
+        prompts = self.prompts({"m": ["m1", "m2"], "f": ["f1", "f2"]})
+        wages = [f"${50 + place},000" for place in range(len(prompts))]
+        answers = [
+            w if (p.group == "m") == (p.item["job"] == "x") else "?" for p, w in zip(prompts, wages, strict=True)
+        ]
+        scores = task.score(prompts, answers)
+        assert all(math.isnan(value) for value in [scores.bias, *scores.details.values()])
+        assert "do not connect the groups" in caplog.text
 
     def test_the_reference_must_be_there(self):
         with pytest.raises(ValueError, match="'x' is none of the groups"):
