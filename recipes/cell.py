@@ -21,7 +21,7 @@ from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.baselines import count_rows, mix_rows
 from mitigate.recipes.config import ConfigError, SweepConfig
 from mitigate.recipes.fitting import SHUFFLED_COLUMN, asking_of, fit_cell
-from mitigate.recipes.grid import cell_id, digest, versions
+from mitigate.recipes.grid import base_settings, cell_id, cell_settings, digest, versions
 from mitigate.recipes.models import train_base
 from mitigate.recipes.suite import TaskSuite
 from mitigate.recipes.tasks import TableTask, Task, WorldTask
@@ -93,7 +93,7 @@ def base_folder(config: SweepConfig, seed: int) -> Path:
     Returns:
         `Path`: The folder, named by all that the model depends on.
     """
-    name = digest({"settings": config.base_settings, "seed": seed, "versions": versions()})
+    name = digest({"settings": base_settings(config), "seed": seed, "versions": versions()})
     return Path(config.run.output_dir) / "models" / name
 
 
@@ -144,7 +144,7 @@ def make_record(config: SweepConfig, cell: Cell, found: dict[str, Any]) -> dict[
         "cell_id": cell_id(config, cell),
         "cell": cell._asdict(),
         **found,
-        "settings": config.settings,
+        "settings": cell_settings(config, cell),
         "versions": versions(),
         "runtime_s": round(sum(found["times"].values()), 3),
     }

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn, cast
@@ -29,6 +28,7 @@ from mitigate.recipes.arguments import (
     TaskArguments,
 )
 from mitigate.recipes.checks import check_config, nearest
+from mitigate.recipes.digests import digest_path
 
 PARTS = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, TaskArguments, RunArguments)
 
@@ -68,31 +68,24 @@ class SweepConfig:
     run: RunArguments
 
     @cached_property
-    def settings(self) -> dict[str, Any]:
-        """`dict`: All that a cell's result depends on, besides the cell itself."""
-        merged: dict[str, Any] = {"task": self.grid.task}
-        for part in (self.mitigation, self.model, self.fit, self.data):
-            merged |= dataclasses.asdict(part)
-        if self.grid.task == "tasks":
-            merged |= dataclasses.asdict(self.tasks)
-        data = self.data
-        files = [data.real_file, data.augmented_file, data.test_file]
-        files += [self.mitigation.twin_pairs, *self.mitigation.lexicon]
-        merged["files"] = {name: _digest(Path(name)) for name in files if name and Path(name).is_file()}
-        if self.grid.task == "world":
-            merged["files"]["mitigate/world.py"] = _digest(Path(world.__file__))
-        if self.grid.task == "tasks":
-            merged["items"] = {path.name: _digest(path) for path in self.item_files.values()}
-        if self.tasks.made_up_rows:
-            merged["files"] |= {f"made_up/{path.name}": _digest(path) for path in _package_files(made_up)}
-        return merged
-
-    @property
-    def base_settings(self) -> dict[str, Any]:
-        """`dict`: All that a model trained from scratch depends on, besides its seed."""
-        names = {option.name for part in (ModelArguments, DataArguments) for option in dataclasses.fields(part)}
-        names |= {"task", "files", "tasks", "attribute", "made_up_rows"}
-        return {name: value for name, value in self.settings.items() if name in names}
+    def contents(self) -> dict[str, Any]:
+        """`dict`: By the name of each field that names files, what they hold; under `code`, modules that make rows."""
+        data, model = self.data, self.model.model
+        named = {name: getattr(data, name) for name in ("real_file", "augmented_file", "test_file")}
+        named["twin_pairs"] = self.mitigation.twin_pairs
+        found: dict[str, Any] = {
+            name: digest_path(Path(path)) for name, path in named.items() if path and Path(path).exists()
+        }
+        found["lexicon"] = [
+            digest_path(Path(name)) if Path(name).is_file() else name for name in self.mitigation.lexicon
+        ]
+        if model is not None and Path(model).is_dir():
+            found["model"] = digest_path(Path(model), "*")
+        if self.tasks.items_dir is not None:
+            found["items_dir"] = {path.name: digest_path(path) for path in self.item_files.values()}
+        code = [Path(world.__file__)] if self.grid.task == "world" else []
+        code += _package_files(made_up) if self.tasks.made_up_rows else []
+        return found | {"code": {path.name: digest_path(path) for path in code}}
 
     @property
     def labels(self) -> list[str] | None:
@@ -249,14 +242,3 @@ def _unknown_word(word: str, known: list[str]) -> str:
 def _package_files(package: ModuleType) -> list[Path]:
     folder = Path(str(package.__file__)).parent
     return sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".csv", ".yaml"))
-
-
-def _digest(path: Path) -> str:
-    found = path.stat()
-    return _digest_of(path.resolve(), found.st_size, found.st_mtime_ns)
-
-
-@cache
-def _digest_of(path: Path, size: int, changed: int) -> str:
-    """Read a file once, though every cell is named by what is in it; size and time tell whether it has changed."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import platform
@@ -10,10 +11,25 @@ from importlib.metadata import version
 from typing import Any
 
 from mitigate.cells import ALL_TYPES, WITHOUT_AUGMENTED, Cell
+from mitigate.recipes.arguments import MITIGATIONS, DataArguments, ModelArguments
 from mitigate.recipes.config import SweepConfig
 
 # The packages whose version can change a result.
 PACKAGES = ("mitigate", "torch", "transformers", "trl", "peft", "accelerate", "datasets")
+
+_TAGS = ("token", "token-shuffled", "token-paired", "token-paired-shuffled")
+_LOSSES = ("loss", "loss-shuffled")
+# The arms that read a setting; what is not here, all of them do.
+READ_BY = {
+    "lexicon": ("mask", "mask-shuffled", "mask-random"),
+    "discrepancy": _LOSSES,
+    "loss_weight": _LOSSES,
+    "tag_position": _TAGS,
+    "tag_dropout": _TAGS,
+    "augmented_weight": ("down-weight",),
+    "twin_pairs": ("cda",),
+    "augmented_file": tuple(name for name in MITIGATIONS if name not in WITHOUT_AUGMENTED),
+}
 
 
 def cells_of(config: SweepConfig) -> list[Cell]:
@@ -55,7 +71,47 @@ def cell_id(config: SweepConfig, cell: Cell) -> str:
     Returns:
         `str`: Sixteen hexadecimal digits. A changed setting, data file or package version gives another name.
     """
-    return digest({"settings": config.settings, "cell": cell._asdict(), "versions": versions()})
+    return digest({"settings": cell_settings(config, cell), "cell": cell._asdict(), "versions": versions()})
+
+
+def cell_settings(config: SweepConfig, cell: Cell) -> dict[str, Any]:
+    """
+    Tell all that a cell's result depends on, besides the cell itself and the versions of packages.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+        cell (`Cell`):
+            The cell.
+
+    Returns:
+        `dict`: Settings that its training or measuring reads; digests of the content in place of local paths.
+    """
+    arm = cell.mitigation if cell.bias_ratio else WITHOUT_AUGMENTED[0]  # at ρ = 0, real rows alone as well
+    return {name: value for name, value in _settings(config).items() if arm in READ_BY.get(name, MITIGATIONS)}
+
+
+def base_settings(config: SweepConfig) -> dict[str, Any]:
+    """
+    Tell all that a model trained from scratch depends on, besides its seed and the versions of packages.
+
+    Args:
+        config (`SweepConfig`):
+            The configuration.
+
+    Returns:
+        `dict`: Settings of model and data, as in [`cell_settings`].
+    """
+    names = {option.name for part in (ModelArguments, DataArguments) for option in dataclasses.fields(part)}
+    names |= {"task", "code", "tasks", "attribute", "made_up_rows"}
+    return {name: value for name, value in _settings(config).items() if name in names}
+
+
+def _settings(config: SweepConfig) -> dict[str, Any]:
+    parts: list[Any] = [config.mitigation, config.model, config.fit, config.data]
+    parts += [config.tasks] if config.grid.task == "tasks" else []
+    written = {name: value for part in parts for name, value in dataclasses.asdict(part).items()}
+    return {"task": config.grid.task, **written, **config.contents}
 
 
 def run_name(config: SweepConfig, cell: Cell) -> str:

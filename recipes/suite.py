@@ -15,7 +15,7 @@ from mitigate.augment.bias_types import AXES
 from mitigate.cells import ALL_TYPES
 from mitigate.recipes.arguments import JOBS, DataArguments
 from mitigate.recipes.config import ConfigError, SweepConfig
-from mitigate.recipes.grid import digest, versions
+from mitigate.recipes.grid import base_settings, digest, versions
 from mitigate.recipes.items import load_question
 from mitigate.recipes.made_up import write_rows
 from mitigate.recipes.measuring import Asking
@@ -90,7 +90,7 @@ def _sources(config: SweepConfig) -> tuple[DataArguments, Mapping[str, Path], Pa
     if not config.tasks.made_up_rows:
         return config.data, config.item_files, None
     attribute, tasks = str(config.tasks.attribute), config.tasks.tasks
-    folder = Path(config.run.output_dir) / "rows" / digest({**config.base_settings, "versions": versions()})
+    folder = Path(config.run.output_dir) / "rows" / digest({**base_settings(config), "versions": versions()})
     write_rows(folder, attribute, tasks, seed=0)
     data = replace(
         config.data,

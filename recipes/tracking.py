@@ -13,7 +13,7 @@ import wandb
 from mitigate.cells import ALL_TYPES, Cell
 from mitigate.recipes.arguments import RunArguments
 from mitigate.recipes.config import SweepConfig
-from mitigate.recipes.grid import cell_id, digest, run_name
+from mitigate.recipes.grid import cell_id, cell_settings, digest, run_name
 
 # transformers' callback reads it when a trainer is made.
 _TENSORBOARD = "TENSORBOARD_LOGGING_DIR"
@@ -79,7 +79,7 @@ def tracked(config: SweepConfig, cell: Cell, *, really: bool = True) -> Abstract
         group=f"{config.grid.task} ρ={cell.bias_ratio:g} β={cell.dose:g} {cell.mitigation}{kind}",
         job_type="train",
         tags=[config.grid.task, cell.mitigation, tag],
-        config={**cell._asdict(), **config.settings, "sweep": tag},
+        config={**cell._asdict(), **cell_settings(config, cell), "sweep": tag},
         settings=wandb.Settings(silent=True, console="off"),
         reinit="finish_previous",
     )

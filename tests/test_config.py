@@ -1,14 +1,16 @@
 """Configurations: what is in the repository can be read, and every mistake is told before anything is trained."""
 
+import dataclasses
+import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
-from mitigate.recipes.arguments import BIAS_TYPES, MITIGATIONS
+from mitigate.recipes.arguments import BIAS_TYPES, MITIGATIONS, MitigationArguments
 from mitigate.recipes.config import ConfigError, parse_config
-from mitigate.recipes.grid import cell_id, cells_of
+from mitigate.recipes.grid import READ_BY, cell_id, cells_of
 from mitigate.recipes.sweep import main
 from mitigate.tasks import TASKS as DOWNSTREAM
 
@@ -297,14 +299,38 @@ class TestNamesOfCells:
     @pytest.mark.parametrize(
         "change",
         [
-            {"learning_rate": 1e-3}, {"training_rows": 41}, {"loss_weight": 2.0}, {"discrepancy": "mmd"},
-            {"hidden_size": 32}, {"base_epochs": 1.0}, {"lora": True}, {"model": "another"}, {"tag_position": "start"},
-            {"lexicon": ["nationality"]}, {"seeds": [5]},
+            {"learning_rate": 1e-3}, {"training_rows": 41}, {"hidden_size": 32}, {"base_epochs": 1.0}, {"lora": True},
+            {"model": "another"}, {"seeds": [5]},
         ],
         ids=str,
     )  # fmt: skip
     def test_a_changed_setting_gives_other_names(self, change):
         assert ids(seeds=[0, 1]).isdisjoint(ids(**{"seeds": [0, 1], **change}))
+
+    @pytest.mark.parametrize(
+        ("change", "arms"),
+        [
+            ({"loss_weight": 2.0}, {"loss", "loss-shuffled"}),
+            ({"discrepancy": "mmd"}, {"loss", "loss-shuffled"}),
+            ({"tag_position": "start"}, {name for name in MITIGATIONS if name.startswith("token")}),
+            ({"tag_dropout": 0.5}, {name for name in MITIGATIONS if name.startswith("token")}),
+            ({"lexicon": ["nationality"]}, {"mask", "mask-shuffled", "mask-random"}),
+            ({"augmented_weight": 0.1}, {"down-weight"}),
+            ({"twin_pairs": "pairs.tsv"}, {"cda"}),
+            ({"augmented_file": "other.csv"}, {*MITIGATIONS} - {"drop", "repeat"}),
+        ],
+        ids=str,
+    )
+    def test_a_setting_of_a_mitigation_gives_other_names_to_its_arms_alone(self, change, arms):
+        settings = {**TABLE, "seeds": [0], "bias_ratios": [0, 0.5], "mitigations": [*MITIGATIONS]}
+        before, after = ({cell: cell_id(config, cell) for cell in cells_of(config)}
+                         for config in (parse(**settings), parse(**settings, **change)))  # fmt: skip
+        changed = {cell for cell in before if before[cell] != after[cell]}
+        assert changed == {cell for cell in before if cell.bias_ratio and cell.mitigation in arms}
+
+    def test_each_setting_of_the_mitigations_has_its_arms(self):
+        assert {option.name for option in dataclasses.fields(MitigationArguments)} <= READ_BY.keys()
+        assert {arm for arms in READ_BY.values() for arm in arms} <= {*MITIGATIONS}
 
     @pytest.mark.parametrize(
         "change",
@@ -324,7 +350,46 @@ class TestNamesOfCells:
         for name in [*files.values(), "words.txt"]:
             Path(name).parent.mkdir(exist_ok=True)
             Path(name).write_text("she\n")
-        settings = {**TABLE, **files, "lexicon": ["words.txt"], "mitigations": ["none", "mask"]}
-        before = ids(**settings)
+        settings = {
+            **TABLE,
+            **files,
+            "lexicon": ["words.txt"],
+            "mitigations": ["none", "mask"],
+            "bias_ratios": [0, 0.5],
+        }
+        config = parse(**settings)
+        before = {cell: cell_id(config, cell) for cell in cells_of(config)}
         Path(changed).write_text("he\n")
-        assert ids(**settings).isdisjoint(before)
+        config = parse(**settings)
+        kept = {cell for cell in before if before[cell] == cell_id(config, cell)}
+        unread = {"b/rows.csv": lambda cell: not cell.bias_ratio, "words.txt": lambda cell: cell.mitigation != "mask"}
+        assert kept == {cell for cell in before if unread.get(changed, lambda _: False)(cell)}
+
+    def test_the_same_files_elsewhere_give_the_same_names(self):
+        for name in ("real.csv", "test.csv", "words.txt", "model/config.json", "items/hiring.csv"):
+            Path(name).parent.mkdir(exist_ok=True)
+            Path(name).write_text(name)
+        settings = {"lexicon": "words.txt", "model": "model", "real_file": "real.csv", "items_dir": "items"}
+        shutil.copytree(".", "elsewhere")
+
+        def named(folder):
+            paths = {name: f"{folder}{path}" for name, path in settings.items()}
+            return ids(**{**TASKS, **paths, "lexicon": [paths["lexicon"]], "augmented_file": paths["real_file"]})
+
+        assert named("") == named("./") == named("elsewhere/")
+
+    @pytest.mark.parametrize(("name", "is_new"), [("w.safetensors", True), (".cache/x", False), ("sweep/x", False)])
+    def test_other_weights_in_the_folder_of_the_model_give_other_names(self, name, is_new):
+        Path("model").mkdir()
+        Path("model/w.safetensors").write_text("old")
+        before = ids(model="model")
+        Path("model", name).parent.mkdir(exist_ok=True)
+        Path("model", name).write_text("new")
+        assert ids(model="model").isdisjoint(before) == is_new
+
+    def test_another_file_in_a_folder_of_rows_gives_other_names(self):
+        Path("rows/data").mkdir(parents=True)
+        Path("rows/data/train.csv").write_text("old")
+        before = ids(**{**TABLE, "real_file": "rows"})
+        Path("rows/data/train.csv").write_text("new")
+        assert ids(**{**TABLE, "real_file": "rows"}).isdisjoint(before)

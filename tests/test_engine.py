@@ -227,8 +227,9 @@ class TestProcesses:
     def test_a_worker_that_finds_another_file_refuses_the_cell(self, tmp_path):
         words = tmp_path / "words.txt"
         words.write_text("she\n")
-        config = parse_config([*SMALL, "--lexicon", str(words), "--output_dir", str(tmp_path / "out")])
-        cell = cells_of(config)[0]
+        arguments = [*SMALL, "--mitigations", "none", "mask", "--lexicon", str(words)]
+        config = parse_config([*arguments, "--output_dir", str(tmp_path / "out")])
+        cell = next(cell for cell in cells_of(config) if cell.mitigation == "mask")
         name = cell_id(config, cell)
         words.write_text("she\nhe\n")
         record = measure_cell(config, cell, name)

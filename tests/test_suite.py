@@ -115,10 +115,10 @@ class TestItems:
         assert "'occupation' cannot be loaded: Column 'group'" in capsys.readouterr().err
 
     def test_changed_items_give_cells_other_names(self):
-        before = files().settings["items"]
+        before = files().contents["items_dir"]
         with open("items/occupation.jsonl", "a") as file:
             file.write("\n")
-        assert parse_config(["--config", "sweep.yaml"]).settings["items"] != before
+        assert parse_config(["--config", "sweep.yaml"]).contents["items_dir"] != before
 
 
 class TestCell:
