@@ -183,6 +183,9 @@ class RunArguments:
     )
     max_retries: int = _option(3, "Ray: how often a cell is tried again whose process or machine was lost.")
     dry_run: bool = _option(False, "List the cells, the time and the cost, and train nothing.")
+    seconds_per_cell: float | None = _option(
+        None, "Your guess of the seconds that a cell takes, for the time and the cost as long as none is done."
+    )
     price_per_hour: float | None = _option(None, "Price of a machine for one hour, for the cost.")
     title: str = _option("Bias inheritance", "Title of the report.")
     report_to: str = _option(

@@ -110,7 +110,7 @@ def _check_numbers(config: SweepConfig) -> Iterator[str]:
     width = config.model.hidden_size
     if config.model.model is None and width > 0 and width % (16 if width > 16 else 2):
         yield f"`hidden_size` must be a multiple of 16, as each attention head has 16, got {width}."
-    for name in ("loss_weight", "gpus_per_cell", "max_retries", "price_per_hour"):
+    for name in ("loss_weight", "gpus_per_cell", "max_retries", "price_per_hour", "seconds_per_cell"):
         if values[name] is not None and not 0 <= values[name] < math.inf:
             yield f"`{name}` must be at least 0, got {values[name]}."
     if not 0 <= values["augmented_weight"] < 1:

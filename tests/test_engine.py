@@ -125,8 +125,10 @@ class TestDryRun:
         printed = capsys.readouterr().out
         assert "2 cells to run, 1 at a time on 1 machine." in printed
         assert "1 base model to train" in printed
-        assert "its time is not known" in printed
-        assert "Estimated" not in printed
+        assert (
+            "Estimated time and cost: unknown, as no cell of this sweep is done yet. Guess `--seconds_per_cell`"
+            in (" ".join(printed.split()))
+        )
         assert not list(tmp_path.iterdir())
 
     def test_of_made_up_rows_leaves_none_behind(self, tmp_path, capsys):
@@ -145,6 +147,21 @@ class TestDryRun:
         total = next(line for line in printed.splitlines() if "│ all" in line)
         assert [cell.strip() for cell in total.split("│")[3:7]] == ["4", "2", "1", "2"]
         assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+    @pytest.mark.parametrize(
+        ("price", "cost"),
+        [(["--price_per_hour", "2.5"], "5.00 (2.00 machine hours at 2.5)."), ([], "2.00 machine hours; give")],
+    )
+    def test_before_any_cell_is_done_it_estimates_by_a_guess(self, price, cost, tmp_path, capsys):
+        arguments = [*SMALL, "--dry_run", "--seconds_per_cell", "3600", "--output_dir", str(tmp_path / "out")]
+        assert main([*arguments, *price]) == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        assert "Estimated time: 2 h 0 min, if a cell takes 3600 s." in printed
+        assert f"Estimated cost: {cost}" in printed
+
+    def test_a_guess_gives_way_to_cells_that_are_done(self, half_done, capsys):
+        assert main([*half_done, "--dry_run", "--seconds_per_cell", "1"]) == 0
+        assert "Estimated time: 2 h 0 min, by the cells that are done" in capsys.readouterr().out
 
     def test_a_record_that_cannot_be_read_is_to_be_run_again(self, half_done, tmp_path, capsys):
         for path in (tmp_path / "out" / "cells").glob("*.json"):

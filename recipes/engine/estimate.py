@@ -103,21 +103,25 @@ def _sentences(config: SweepConfig, missing: list[Cell], means: dict[Group, floa
     bases = len(untrained_seeds(config, missing))
     if bases:
         yield f"Before them, {_several(bases, 'base model')} to train, whose time is not known and not counted here."
-    if not means:
+    guess, price = config.run.seconds_per_cell, config.run.price_per_hour
+    if not means and guess is None:
         yield (
-            "No cell of this sweep is done yet, so its time is not known. Start it, stop it with Ctrl-C when a few "
-            "cells are done (they are kept), and ask again."
+            "Estimated time and cost: unknown, as no cell of this sweep is done yet. Guess `--seconds_per_cell`; or "
+            "start the sweep, stop it with Ctrl-C when a few cells are done (they are kept), and ask again."
         )
         return
-    others = fmean(means.values())
+    others = fmean(means.values()) if means else guess or 0.0
     total = sum(means.get(_group(cell), others) for cell in missing)
     unknown = sum(_group(cell) not in means for cell in missing)
     hours = total / at_a_time / 3600
     taken = f", taking the mean of the others for {_several(unknown, 'cell')} of a kind not run yet" if unknown else ""
-    yield f"Estimated time: {duration(3600 * hours)}, by the cells that are done{taken}. Start-up is not counted."
-    price = config.run.price_per_hour
-    if price is not None:
-        yield f"Estimated cost: {hours * machines * price:.2f} ({hours * machines:.2f} machine hours at {price:g})."
+    source = f"by the cells that are done{taken}" if means else f"if a cell takes {guess:g} s"
+    yield f"Estimated time: {duration(3600 * hours)}, {source}. Start-up is not counted."
+    used = f"{hours * machines:.2f} machine hours"
+    if price is None:
+        yield f"Estimated cost: {used}; give `--price_per_hour` for the price."
+    else:
+        yield f"Estimated cost: {hours * machines * price:.2f} ({used} at {price:g})."
 
 
 def _several(number: int, name: str) -> str:
