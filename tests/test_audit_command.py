@@ -63,6 +63,12 @@ class TestTables:
             ("a.jsonl", b'{"text": "a", "l": "x"}\n{"text": "b"}\n', {"label": "l"}, "`l` is empty in row 2"),
             ("a.csv", b"text,id\na,1\nb,1\nc,2\nd,2\n", {"id": "id"}, r"'1' comes 2 times \(2 such ids\)"),
             ("a.parquet", b"no", {}, "cannot be read as Parquet"),
+            ("a.csv", b"text,text\na,b\n", {}, "has 2 columns 'text', and nobody can tell which is meant"),
+            ("a.jsonl", b'{"text": "a", "l": NaN}\n', {"label": "l"}, "`l` is empty in row 1"),
+            ("a.jsonl", b'{"text": "a", "g": ["x"]}\n', {"group": "g"}, "`g` must be one group, got list in row 1"),
+            ("a.jsonl", b'{"text": "a"}\n{"text": "\\ud800"}\n', {}, r"half of a character in line 2 \(\\ud800"),
+            ("a.jsonl", b"[" * 200_000, {}, "no valid JSON in line 1: too deep"),
+            ("a.jsonl", b'{"text": ' + b"1" * 5000 + b"}", {}, "no valid JSON in line 1: Exceeds the limit"),
             ("a.txt", b"text", {}, r"must be one of \.csv, \.jsonl, \.parquet"),
         ],
     )
@@ -72,20 +78,44 @@ class TestTables:
             read_rows(tmp_path / name, **options)
         assert "\n" not in str(error.value)
 
+    def test_two_columns_of_one_name_in_parquet(self, tmp_path):
+        parquet.write_table(pa.Table.from_arrays([pa.array(["a"])] * 2, names=["text"] * 2), tmp_path / "a.parquet")
+        with pytest.raises(ValueError, match="has 2 columns 'text'"):
+            read_rows(tmp_path / "a.parquet")
+
+    def test_columns_without_a_name_and_long_texts(self, tmp_path):
+        (tmp_path / "a.csv").write_text(f"text,,\n{'a' * 200_000},,\n", encoding="utf-8")
+        assert read_rows(tmp_path / "a.csv").texts == ("a" * 200_000,)
+
+    def test_no_number_is_no_group(self, tmp_path):
+        (tmp_path / "a.jsonl").write_text('{"text": "a", "g": NaN}\n{"text": "b", "g": "x"}\n', encoding="utf-8")
+        parquet.write_table(pa.table({"text": ["a", "b"], "g": [float("nan"), 1.5]}), tmp_path / "a.parquet")
+        assert read_rows(tmp_path / "a.jsonl", group="g").groups == ("", "x")
+        assert read_rows(tmp_path / "a.parquet", group="g").groups == ("", "1.5")
+
     def test_no_file(self, tmp_path):
         with pytest.raises(ValueError, match=r"There is no file .*a\.csv"):
             read_rows(tmp_path / "a.csv")
 
     def test_answers(self, tmp_path):
         row = {"question": "q", "land": "A", "options": ["x", "y"], "human": [1, 0], "llm": [0.5, 0.5]}
-        broken = [{**row, "llm": [1]}, {**row, "llm": None}, {**row, "llm": ["a", "b"]}, {**row, "land": ""}]
+        broken = [
+            {**row, "llm": [1]},
+            {**row, "llm": None},
+            {**row, "llm": ["a", "b"]},
+            {**row, "land": ""},
+            {**row, "llm": [10**400, 1]},
+        ]
         path = tmp_path / "a.jsonl"
         path.write_text("\n".join(json.dumps(each) for each in [row, *broken]), encoding="utf-8")
         table = read_answers(path, culture="land", augmented="llm")
         assert table.answers == (Answers("q", "A", ("x", "y"), (1, 0), (0.5, 0.5)),)
-        assert table.left_out == 4 and table.reason.startswith("row 2: `augmented` must have one share for each")
+        assert table.left_out == 5 and table.reason.startswith("row 2: `augmented` must have one share for each")
         with pytest.raises(ValueError, match="has no column 'culture'"):
             read_answers(path)
+        path.write_text("\n".join(json.dumps(each) for each in [row, {**row, "land": "B"}, row]), encoding="utf-8")
+        with pytest.raises(ValueError, match="asks one question 2 times in A"):
+            read_answers(path, culture="land", augmented="llm")
         path.write_text("\n".join(json.dumps(each) for each in broken), encoding="utf-8")
         with pytest.raises(ValueError, match="no usable row of answers; row 1"):
             read_answers(path, culture="land", augmented="llm")

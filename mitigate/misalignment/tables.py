@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as parquet
-
+from mitigate.misalignment.columns import read_columns
 from mitigate.misalignment.values import Answers
-
-Columns = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +60,7 @@ def read_rows(
         label (`str`, *optional*):
             Column of the labels.
         group (`str`, *optional*):
-            Column of the groups; where it is empty, the group is unknown.
+            Column of the groups; where it is empty or no number (NaN), the group is unknown.
         id (`str`, *optional*):
             Column that numbers or names the rows; it is only checked that none comes twice.
 
@@ -74,24 +68,17 @@ def read_rows(
         `TextRows`: The rows in the order of the file.
 
     Raises:
-        ValueError: If the file is missing, of another kind, not in UTF-8 or broken; if it has no rows or lacks a
-            column; if a row has no text or no label; or if an id comes twice.
+        ValueError: If the file is missing, of another kind, not in UTF-8 or broken; if it has no rows, lacks a column
+            or has two of one name; if a row has no text or no label, or several groups; or if an id comes twice.
     """
     path = Path(path)
-    columns = _read(path)
-    named = [name for name in (text, label, group, id) if name is not None]
-    missing = [name for name in named if name not in columns]
-    if missing:
-        raise ValueError(
-            f"{path} has no column '{missing[0]}' (columns: {', '.join(map(str, columns))}). Name the columns of "
-            "text, label, group and id as the file does."
-        )
+    columns = read_columns(path, [name for name in (text, label, group, id) if name is not None])
     if id is not None:
         _check_ids(path, id, columns[id])
     return TextRows(
         texts=_strings(path, text, columns[text]),
         labels=_strings(path, label, columns[label]) if label else None,
-        groups=tuple("" if value is None else str(value).strip() for value in columns[group]) if group else None,
+        groups=_groups(path, group, columns[group]) if group else None,
     )
 
 
@@ -136,15 +123,12 @@ def read_answers(
         `AnswerTable`: The answers.
 
     Raises:
-        ValueError: If the file is missing, of another kind, not in UTF-8 or broken, lacks a column, or has no usable
-            row.
+        ValueError: If the file is missing, of another kind, not in UTF-8 or broken, lacks a column or has two of one
+            name, has no usable row, or asks a question twice in one culture.
     """
     path = Path(path)
-    columns = _read(path)
     names = ("question", culture, "options", human, augmented)
-    missing = [name for name in names if name not in columns]
-    if missing:
-        raise ValueError(f"{path} has no column '{missing[0]}' (columns: {', '.join(map(str, columns))}).")
+    columns = read_columns(path, names)
     answers: list[Answers] = []
     reasons: list[str] = []
     for number, row in enumerate(zip(*(columns[name] for name in names), strict=True), start=1):
@@ -154,14 +138,21 @@ def read_answers(
             reasons.append(f"row {number}: {error}")
     if not answers:
         raise ValueError(f"{path} has no usable row of answers; {reasons[0]}")
+    (asked, count), *_ = Counter((answer.culture, answer.question) for answer in answers).most_common(1)
+    if count > 1:
+        raise ValueError(
+            f"{path} asks one question {count} times in {asked[0]}, so that it would count as several: "
+            f"'{asked[1][:60]}'. Leave out the copies, or tell the questions apart."
+        )
     return AnswerTable(tuple(answers), len(reasons), reasons[0] if reasons else "")
 
 
 def _answer(question: Any, culture: Any, options: Any, human: Any, augmented: Any) -> Answers:
     if not all(isinstance(each, list) for each in (options, human, augmented)):
         raise ValueError("options and both shares must be lists.")
-    if not all(isinstance(share, int | float) for share in (*human, *augmented)):
-        raise ValueError("shares must be numbers.")
+    # A whole number in JSON may have any number of digits.
+    if not all(isinstance(share, int | float) and abs(share) <= sys.float_info.max for share in (*human, *augmented)):
+        raise ValueError("shares must be finite numbers.")
     if not question or not culture:
         raise ValueError("question and culture must not be empty.")
     return Answers(str(question), str(culture), tuple(map(str, options)), tuple(human), tuple(augmented))
@@ -169,10 +160,22 @@ def _answer(question: Any, culture: Any, options: Any, human: Any, augmented: An
 
 def _strings(path: Path, column: str, values: Sequence[Any]) -> tuple[str, ...]:
     for number, value in enumerate(values, start=1):
-        if value is None or isinstance(value, list | dict) or not str(value).strip():
-            what = "is empty" if value is None or not isinstance(value, list | dict) else "is no text"
+        if isinstance(value, list | dict) or not _text(value):
+            what = "is no text" if isinstance(value, list | dict) else "is empty"
             raise ValueError(f"`{column}` {what} in row {number} of {path}: fill it in, or leave the row out.")
     return tuple(map(str, values))
+
+
+def _groups(path: Path, column: str, values: Sequence[Any]) -> tuple[str, ...]:
+    for number, value in enumerate(values, start=1):
+        if isinstance(value, list | dict):
+            raise ValueError(f"`{column}` must be one group, got {type(value).__name__} in row {number} of {path}.")
+    return tuple(map(_text, values))
+
+
+def _text(value: Any) -> str:
+    """Return a cell as text, empty if it is missing: pandas writes NaN then."""
+    return "" if value is None or value != value else str(value).strip()
 
 
 def _check_ids(path: Path, column: str, values: Sequence[Any]) -> None:
@@ -184,65 +187,3 @@ def _check_ids(path: Path, column: str, values: Sequence[Any]) -> None:
             f"`{column}` must name each row of {path} once, and '{name}' comes {count} times ({several} such ids): "
             "leave out the copies, or name another column."
         )
-
-
-def _read(path: Path) -> Columns:
-    readers: dict[str, Callable[[Path], Columns]] = {
-        ".csv": _read_csv,
-        ".jsonl": _read_jsonl,
-        ".parquet": _read_parquet,
-    }
-    if path.suffix.lower() not in readers:
-        raise ValueError(f"{path} must be one of {', '.join(readers)}, by the ending of its name.")
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}.")
-    columns = readers[path.suffix.lower()](path)
-    if not columns or not len(next(iter(columns.values()))):
-        raise ValueError(f"{path} has no rows.")
-    return columns
-
-
-def _read_csv(path: Path) -> Columns:
-    text = io.StringIO(_decode(path), newline="")
-    try:
-        rows = [row for row in csv.reader(text, strict=True) if row]
-    except csv.Error as error:
-        raise ValueError(f"{path} cannot be read as CSV: {error}.") from error
-    for number, row in enumerate(rows):
-        if len(row) != len(rows[0]):
-            raise ValueError(f"{path} has {len(row)} cells in row {number}, and {len(rows[0])} columns.")
-    return dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True)) if len(rows) > 1 else {}
-
-
-def _read_jsonl(path: Path) -> Columns:
-    rows = []
-    for number, line in enumerate(_decode(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} has no valid JSON in line {number}: {error.msg}.") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{path} must have one object a line, got {type(row).__name__} in line {number}.")
-        rows.append(row)
-    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
-
-
-def _read_parquet(path: Path) -> Columns:
-    try:
-        columns: Columns = parquet.read_table(path).to_pydict()
-    except (OSError, pa.ArrowException) as error:
-        raise ValueError(f"{path} cannot be read as Parquet: {error}") from error
-    return columns
-
-
-def _decode(path: Path) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(
-            f"{path} is not in UTF-8: line {line} has the byte 0x{data[error.start]:02x}. Save it as UTF-8."
-        ) from error

@@ -1,0 +1,127 @@
+"""Read the columns of a CSV, JSONL or Parquet file, and refuse what could be misread."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+Columns = Mapping[str, Sequence[Any]]
+
+# Longest cell of a CSV file, in characters. The default of Python, 131,072, is less than a long document.
+_LONGEST_CELL = 2**31 - 1
+
+
+def read_columns(path: Path, names: Iterable[str]) -> Columns:
+    """
+    Read a table.
+
+    Args:
+        path (`Path`):
+            The file (`.csv`, `.jsonl` or `.parquet`), in UTF-8.
+        names (`Iterable[str]`):
+            Columns that it must have.
+
+    Returns:
+        `Mapping[str, Sequence]`: All its columns by name, of equal length; of a CSV file all cells are text, and what
+        a line of JSON leaves out is `None`.
+
+    Raises:
+        ValueError: If the file is missing, of another kind, not in UTF-8 or broken; or if it has no rows, lacks a
+            column, or has two columns of one name.
+    """
+    readers: dict[str, Callable[[Path], Columns]] = {
+        ".csv": _read_csv,
+        ".jsonl": _read_jsonl,
+        ".parquet": _read_parquet,
+    }
+    if path.suffix.lower() not in readers:
+        raise ValueError(f"{path} must be one of {', '.join(readers)}, by the ending of its name.")
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")
+    columns = readers[path.suffix.lower()](path)
+    if not columns or not len(next(iter(columns.values()))):
+        raise ValueError(f"{path} has no rows.")
+    missing = [name for name in names if name not in columns]
+    if missing:
+        raise ValueError(
+            f"{path} has no column '{missing[0]}' (columns: {', '.join(map(str, columns))}). Rename one, or name "
+            "another."
+        )
+    return columns
+
+
+def _read_csv(path: Path) -> Columns:
+    text = io.StringIO(_decode(path), newline="")
+    limit = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        rows = [row for row in csv.reader(text, strict=True) if row]
+    except csv.Error as error:
+        raise ValueError(f"{path} cannot be read as CSV: {error}.") from error
+    finally:
+        csv.field_size_limit(limit)
+    for number, row in enumerate(rows):
+        if len(row) != len(rows[0]):
+            raise ValueError(f"{path} has {len(row)} cells in row {number}, and {len(rows[0])} columns.")
+    if len(rows) < 2:
+        return {}
+    _check_names(path, rows[0])
+    return dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
+
+
+def _read_jsonl(path: Path) -> Columns:
+    rows = []
+    # At line feeds only: a JSON text may hold other characters that end a line elsewhere, such as U+2028.
+    for number, line in enumerate(_decode(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            if "\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"{path} has half of a character in line {number} (\\u{ord(error.object[error.start]):x} without its "
+                "other half): write the character out, or leave it out."
+            ) from error
+        except (ValueError, RecursionError) as error:
+            reason = getattr(error, "msg", None) or ("too deep" if isinstance(error, RecursionError) else str(error))
+            raise ValueError(f"{path} has no valid JSON in line {number}: {reason.split(';')[0]}.") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{path} must have one object a line, got {type(row).__name__} in line {number}.")
+        rows.append(row)
+    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
+
+
+def _read_parquet(path: Path) -> Columns:
+    try:
+        _check_names(path, parquet.read_schema(path).names)
+        columns: Columns = parquet.read_table(path).to_pydict()
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    return columns
+
+
+def _check_names(path: Path, names: Iterable[str]) -> None:
+    # Spreadsheets leave columns without a name at the end.
+    for name, count in Counter(filter(None, names)).most_common(1):
+        if count > 1:
+            raise ValueError(f"{path} has {count} columns '{name}', and nobody can tell which is meant: rename one.")
+
+
+def _decode(path: Path) -> str:
+    data = path.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path} is not in UTF-8: line {line} has the byte 0x{data[error.start]:02x}. Save it as UTF-8."
+        ) from error
