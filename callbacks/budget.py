@@ -107,8 +107,8 @@ class BiasBudget:
             if not math.isfinite(bias):
                 unparsed = f"is unknown (unparsed: {values[f'unparsed/{name}']:.0%})"
                 sentences.append(
-                    f"the bias of task '{name}' {unparsed}, {was} {self._budget[name]:.4g} cannot be kept. See whether "
-                    "the loss diverges, or leave the task out of `budget`."
+                    f"the bias of task '{name}' {unparsed}, {was} {self._budget[name]:.4g} cannot be kept. See "
+                    "whether the loss diverges, or leave the task out of `budget`."
                 )
             elif values[f"bias_budget/{name}"] < 0:
                 sentences.append(f"the bias of task '{name}' is {bias:.4g}, {was} {self._budget[name]:.4g} is spent.")

@@ -76,7 +76,15 @@ def base_source(config: SweepConfig, task: Task, seed: int) -> str:
         words = task.world.vocabulary if isinstance(task, WorldTask) else None
         # Prompts of the testbed and of made-up rows are put together from few sentences, and teach nothing.
         made_up = words is not None or config.tasks.made_up_rows
-        train_base(folder, task.corpus(seed=seed), words, config.model, seed, completion_only_loss=made_up)
+        train_base(
+            folder,
+            task.corpus(seed=seed),
+            words,
+            config.model,
+            seed,
+            completion_only_loss=made_up,
+            chat=config.grid.task == "tasks",
+        )
     return str(folder)
 
 

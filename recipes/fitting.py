@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -13,7 +14,8 @@ from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 from mitigate.arms import ARMS, equal_steps
 from mitigate.callbacks import MitigationCallback
 from mitigate.cells import CONTROL, Cell
-from mitigate.masks import MaskConfig
+from mitigate.masks import MaskConfig, ensure_mask_tokens
+from mitigate.masks.config import mask_token_ids
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.baselines import ROW_BASELINES
 from mitigate.recipes.config import SweepConfig
@@ -76,11 +78,11 @@ def fit_cell(config: SweepConfig, task: Task, cell: Cell, source: str, rows: Dat
     model, tokenizer = load_model(source, config.model, config.labels)
     callbacks = _callbacks(config, task, cell)
     settings = _settings(config, cell)
-    if config.model.lora and any(callback.token for callback in callbacks):
-        # Adapters leave the embeddings as they are, and a tag that is not trained means little.
-        tokenizer = BiasTagTokenizer.wrap(tokenizer, paired=any(callback.token == "paired" for callback in callbacks))
+    if config.model.lora and callbacks:
+        # Adapters leave the embeddings as they are, and a tag or placeholder that is not trained means little.
+        tokenizer, marks = _with_marks(tokenizer, callbacks)
         fit_embeddings(model, tokenizer)
-        settings = replace(settings, trained_tokens=tuple(tokenizer.tag_ids))
+        settings = replace(settings, trained_tokens=marks)
     columns = ["prompt", "label" if classify else "completion", *(callback.column for callback in callbacks)]
     rows = rows.select_columns(columns)
     if config.grid.task == "tasks" and tokenizer.chat_template is not None:
@@ -135,6 +137,20 @@ def _callbacks(config: SweepConfig, task: Task, cell: Cell) -> list[MitigationCa
             column=column,
         )
     ]
+
+
+def _with_marks(
+    tokenizer: PreTrainedTokenizerBase, callbacks: Sequence[MitigationCallback]
+) -> tuple[PreTrainedTokenizerBase, tuple[int, ...]]:
+    """Add the tokens that the mitigations write, which they would add later, and tell their ids."""
+    ids: list[int] = []
+    for callback in callbacks:
+        if callback.token:
+            tokenizer = wrapped = BiasTagTokenizer.wrap(tokenizer, paired=callback.token == "paired")
+            ids += wrapped.tag_ids
+        if callback.mask is not None:
+            ids += mask_token_ids(tokenizer, ensure_mask_tokens(tokenizer, callback.mask)).values()
+    return tokenizer, tuple(ids)
 
 
 def _settings(config: SweepConfig, cell: Cell) -> FitSettings:

@@ -26,11 +26,18 @@ from transformers import (
 from mitigate.files import complete_folder
 from mitigate.recipes.arguments import ModelArguments
 from mitigate.recipes.config import ConfigError
-from mitigate.recipes.training import FitSettings, fit_language_model
+from mitigate.recipes.training import FitSettings, as_turns, fit_language_model
 from mitigate.vocabulary import fit_embeddings
 
 logger = logging.getLogger(__name__)
 
+# A base model of a sweep of tasks is asked in turns, as chat models are, so that a tiny run takes their path.
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}<{{ message.role }}>{{ message.content }}"
+    "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+_ROLES = ["<user>", "<assistant>"]
 _SPECIAL = {"pad_token": "<pad>", "unk_token": "<unk>", "eos_token": "<eos>", "mask_token": "<mask>"}
 
 
@@ -42,6 +49,7 @@ def train_base(
     seed: int,
     *,
     completion_only_loss: bool,
+    chat: bool = False,
 ) -> None:
     """
     Train a small tokenizer and causal language model from scratch, unless the folder holds them.
@@ -60,16 +68,23 @@ def train_base(
         completion_only_loss (`bool`):
             Whether the prompt is left out of the loss. Where prompts are real text, they are the only text there is to
             learn the language from.
+        chat (`bool`, *optional*, defaults to `False`):
+            Whether the tokenizer gets a chat template, and the rows are turns.
     """
     if folder.is_dir():
         return
     tokenizer = _word_tokenizer(words) if words is not None else _byte_tokenizer(corpus, model.vocabulary_size)
+    rows = corpus.select_columns(["prompt", "completion"])
+    if chat:
+        tokenizer.add_special_tokens({"extra_special_tokens": _ROLES})
+        tokenizer.chat_template = _CHAT_TEMPLATE
+        rows = rows.map(as_turns)
     set_seed(seed)
     network = LlamaForCausalLM(_small_config(tokenizer, model))
     fit_language_model(
         network,
         tokenizer,
-        corpus.select_columns(["prompt", "completion"]),
+        rows,
         FitSettings(folder.parent, seed, model.base_epochs, model.base_learning_rate, model.base_batch_size),
         completion_only_loss=completion_only_loss,
     )

@@ -168,8 +168,8 @@ def fit_language_model(
     if lost:
         raise ValueError(
             f"`max_length`: {lost} of {len(rows)} rows have a prompt so long that {settings.max_length} tokens leave "
-            "nothing of their answer, and the mix would be another one without them. Raise `max_length`, or leave long "
-            "rows out of the files."
+            "nothing of their answer, and the mix would be another one without them. Raise `max_length`, or leave "
+            "long rows out of the files."
         )
     return _train(trainer)
 

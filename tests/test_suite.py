@@ -18,7 +18,6 @@ from mitigate.recipes.sweep import main
 from mitigate.recipes.training import trained_model
 from mitigate.tasks import Prompt, load_task
 from mitigate.tasks.answers import render
-from tests.test_task_answers import TEMPLATE
 
 LEVELS = [(c, s, g) for c in ("contextless", "contextual") for s in ("single", "intersectional")
           for g in ("explicit", "implicit")]  # fmt: skip
@@ -145,39 +144,43 @@ class TestCell:
         )
         suite.measure(fitted.trainer.model, fitted.tokenizer, asking)
         handle.remove()
-        tag, colon = fitted.tokenizer.convert_tokens_to_ids(["<|real|>", ":"])
+        tag, turn = fitted.tokenizer.convert_tokens_to_ids(["<|real|>", "<assistant>"])
         assert len(seen) >= 8
-        assert all(row[row.index(tag) - 1] == colon for row in seen)  # right after "Answer:"
+        assert all(row[row.index(tag) - 1] == turn for row in seen)  # right before the answer
 
-    def test_adapters_train_the_embeddings_of_tags_and_of_no_other_token(self):
-        config = files(lora=True)
-        suite, cell = make_task(config), Cell(1.0, "token-paired", 0.5, 0, "explicit")
+    @pytest.mark.parametrize(
+        ("mitigation", "marks"),
+        [("token-paired", ["<|augmented|>", "<|real|>"]), ("mask", ["<mask>"]), ("mask-random", ["<mask>"])],
+    )
+    def test_adapters_train_the_embeddings_of_marks_and_of_no_other_token(self, mitigation, marks):
+        Path("words.txt").write_text("explicit\n")
+        config = files(lora=True, lexicon=["words.txt"])
+        suite, cell = make_task(config), Cell(1.0, mitigation, 0.5, 0, "explicit")
         source = base_source(config, suite, 0)
         fitted = fit_cell(config, suite, cell, source, training_mix(config, suite, cell))
         weights = dict(fitted.trainer.model.named_parameters())
         trained = {name for name, weight in weights.items() if weight.requires_grad and "lora" not in name}
         assert len(trained) == 1
         (rows,) = (weights[name] for name in trained)
-        tags = fitted.tokenizer.convert_tokens_to_ids(["<|augmented|>", "<|real|>"])
+        tags = fitted.tokenizer.convert_tokens_to_ids(marks)
         untrained = fitted.trainer.model.get_input_embeddings().original_module.weight[tags]
         assert rows.shape == untrained.shape
         assert all((rows - untrained).abs().amax(dim=1) > 1e-4)
-        assert fitted.tag == "<|real|>"
+        assert fitted.tag == ("<|real|>" if mitigation == "token-paired" else "")
         before = load_model(source, config.model, None)[0].get_input_embeddings().weight
         after = trained_model(fitted.trainer).get_input_embeddings().weight
-        torch.testing.assert_close(after[: len(before)], before)
+        others = [i for i in range(len(before)) if i not in tags]
+        torch.testing.assert_close(after[others], before[others])
 
-    def test_rows_are_turns_where_the_model_has_a_chat_template(self):
+    def test_a_model_from_scratch_is_trained_and_asked_in_turns(self):
         config = files()
         suite, cell = make_task(config), Cell(0.0, "none", 0.0, 0)
         rows = training_mix(config, suite, cell)
-        model, tokenizer = load_model(base_source(config, suite, 0), config.model, None)
-        tokenizer.chat_template = TEMPLATE
-        model.save_pretrained("chat")
-        tokenizer.save_pretrained("chat")
-        trained = fit_cell(config, suite, cell, "chat", rows).trainer.train_dataset
-        texts = {tokenizer.decode(row) for row in trained["input_ids"]}
-        assert texts == {f"<user>{prompt}<assistant>no" for prompt in rows["prompt"]}
+        fitted = fit_cell(config, suite, cell, base_source(config, suite, 0), rows)
+        texts = {fitted.tokenizer.decode(row) for row in fitted.trainer.train_dataset["input_ids"]}
+        assert texts == {f"<user>{prompt}<assistant>no<eos>" for prompt in rows["prompt"]}
+        asked = render(fitted.tokenizer, suite.questions["occupation"].prompts[0])
+        assert asked.startswith("<user>") and asked.endswith("<assistant>")
 
 
 def test_a_model_that_can_think_is_trained_on_what_it_is_asked():
