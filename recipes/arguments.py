@@ -172,7 +172,11 @@ class RunArguments:
 
     output_dir: str = _option("outputs/sweep", "Folder of the results.")
     engine: str = _option("local", "Who runs the cells: `local` (processes of this machine) or `ray`.")
-    workers: int = _option(2, "Local, without GPUs: processes, each of which trains one cell at a time.")
+    workers: int | None = _option(
+        None,
+        "Local: processes at most, each of which trains one cell at a time. By default 2, or with GPUs as many as "
+        "`workers_per_device` allows.",
+    )
     workers_per_device: int = _option(1, "Local, with GPUs: such processes for each GPU.")
     ray_address: str | None = _option(
         None, "Ray: address of a cluster, or `auto`. By default $RAY_ADDRESS, or else this machine alone."

@@ -102,7 +102,7 @@ def _check_numbers(config: SweepConfig) -> Iterator[str]:
     places = ("workers", "workers_per_device", "cpus_per_cell")
     scratch = ("hidden_size", "layers", "vocabulary_size", "base_epochs", "base_learning_rate", "base_batch_size")
     for name in (*positive, *places, *scratch):
-        if not 0 < values[name] < math.inf:
+        if values[name] is not None and not 0 < values[name] < math.inf:
             yield f"`{name}` must be greater than 0, got {values[name]}."
     for seed in config.grid.seeds:
         if not 0 <= seed < 2**32:

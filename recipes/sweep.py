@@ -1,7 +1,7 @@
 """
 Train and measure one model for every cell of a grid, and report what was inherited.
 
-    accelerate launch recipes/sweep.py --config recipes/quickstart.yaml
+    accelerate launch --num_processes 1 recipes/sweep.py --config recipes/quickstart.yaml
     python -m mitigate.recipes.sweep --config recipes/quickstart.yaml --seeds 0 1 2 --workers 1
 
 A second start does only what is missing. Finished cells lie in `<output_dir>/cells`, one file each, named by all that

@@ -89,8 +89,8 @@ class TestDevices:
     @pytest.mark.parametrize(
         ("gpus", "visible", "per_device", "expected"),
         [
-            (0, None, 1, [None, None, None]),
-            (0, "", 2, [None, None, None]),
+            (0, None, 1, [None, None]),
+            (0, "", 2, [None, None]),
             (2, None, 1, ["0", "1"]),
             (2, None, 2, ["0", "1", "0", "1"]),
             (2, "5, 3", 1, ["5", "3"]),
@@ -98,11 +98,16 @@ class TestDevices:
         ],
     )
     def test_every_worker_sees_one_gpu(self, gpus, visible, per_device, expected):
-        assert device_of_workers(gpus, visible, per_device=per_device, workers=3) == expected
+        assert device_of_workers(gpus, visible, per_device=per_device, workers=None) == expected
+
+    @pytest.mark.parametrize("gpus", [0, 2, 8])
+    def test_workers_are_never_more_than_asked_for(self, gpus):
+        found = device_of_workers(gpus, None, per_device=2, workers=3)
+        assert found == {0: [None] * 3, 2: ["0", "1", "0"], 8: ["0", "1", "2"]}[gpus]
 
     @given(gpus=st.integers(1, 16), per_device=st.integers(1, 8))
     def test_no_gpu_has_more_workers_than_another(self, gpus, per_device):
-        found = device_of_workers(gpus, None, per_device=per_device, workers=1)
+        found = device_of_workers(gpus, None, per_device=per_device, workers=None)
         assert sorted(found) == sorted([str(gpu) for gpu in range(gpus)] * per_device)
 
 

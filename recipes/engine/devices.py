@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def device_of_workers(gpus: int, visible: str | None, *, per_device: int, workers: int) -> list[str | None]:
+def device_of_workers(gpus: int, visible: str | None, *, per_device: int, workers: int | None) -> list[str | None]:
     """
     Give every worker one device.
 
@@ -14,8 +14,8 @@ def device_of_workers(gpus: int, visible: str | None, *, per_device: int, worker
             Its own `CUDA_VISIBLE_DEVICES`: numbers or names of those GPUs.
         per_device (`int`):
             Workers that share a GPU.
-        workers (`int`):
-            Workers if there is no GPU.
+        workers (`int`, *optional*):
+            Workers at most; by default 2 without GPUs, and as many as there are places with GPUs.
 
     Returns:
         `list[str | None]`: `CUDA_VISIBLE_DEVICES` of each worker, the first worker of every GPU before the second of
@@ -23,11 +23,11 @@ def device_of_workers(gpus: int, visible: str | None, *, per_device: int, worker
 
     Example:
         ```python
-        >>> device_of_workers(2, "4,7", per_device=2, workers=8)
+        >>> device_of_workers(2, "4,7", per_device=2, workers=None)
         ['4', '7', '4', '7']
         ```
     """
     if gpus == 0:
-        return [None] * workers
+        return [None] * (workers or 2)
     names = [name.strip() for name in visible.split(",")] if visible else [str(number) for number in range(gpus)]
-    return [*names[:gpus]] * per_device
+    return ([*names[:gpus]] * per_device)[:workers]
