@@ -257,6 +257,8 @@ class TestSources:
         [
             ("text,label\na,b\n", {}, r"has no column 'group' \(columns: text, label\)"),
             ("text,label,group\na,,c\n", {}, "'label' is empty in row 1"),
+            ("text,label,group\na,b,c\n  ,b,c\n", {}, "'text' is empty in row 2"),
+            ("", {}, r"rows\.csv cannot be read: .*No columns to parse"),
             ("text,label,group\na,2,c\n", {"values": {"label": {"1": "x"}}}, "'label' is '2' in row 1 .* knows 1"),
             ("text,label,group\n", {}, "has no rows|cannot be read"),
         ],
@@ -264,6 +266,12 @@ class TestSources:
     def test_says_what_is_wrong(self, tmp_path, text, options, message):
         with pytest.raises(ValueError, match=message):
             self.rows(tmp_path, text, **options)
+
+    def test_another_encoding(self, tmp_path):
+        path = tmp_path / "rows.csv"
+        path.write_bytes(b"text\n\xff\xfe\n")
+        with pytest.raises(ValueError, match="cannot be read: 'utf-8' codec can't decode byte 0xff"):
+            load_rows(Source(str(path)), ("text",))
 
     def test_no_such_file(self):
         with pytest.raises(ValueError, match=r"there is no file nowhere\.csv"):

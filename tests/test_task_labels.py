@@ -165,6 +165,12 @@ class TestAbuse:
         with pytest.raises(ValueError, match="has 0 posts that are 'acceptable'"):
             abuse_task("Arabic", source=self.file(tmp_path, 300, 0)).load()
 
+    def test_another_label_is_named(self, tmp_path):
+        path = tmp_path / "posts.csv"
+        path.write_text("text,label\n" + "bad,OFF\ngood,NOT\n" * 200, encoding="utf-8")
+        with pytest.raises(ValueError, match="'label' has 'NOT', which is none of offensive, acceptable"):
+            abuse_task("Arabic", source=Source(str(path))).load()
+
     def test_scores_by_hand(self):
         task = load_task("abuse-spanish")
         targets = ["offensive"] * 4 + ["acceptable"] * 6

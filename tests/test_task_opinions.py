@@ -139,8 +139,30 @@ class TestLoad:
     def test_what_is_no_literal_is_refused(self, tmp_path):
         path = tmp_path / "opinions.csv"
         path.write_text("question,selections,options\nWhy?,{open('x')},[1]\n", encoding="utf-8")
-        with pytest.raises(ValueError, match="must hold a dict and a list, unlike row 1"):
+        with pytest.raises(ValueError, match="'selections' must hold a dict, unlike row 1"):
             load_task("opinions").load(Source(str(path), columns=GLOBAL_OPINIONS.columns))
+
+    @pytest.mark.parametrize("shares", [[None, 0.5], ["a", "b"], "half", "[0.5, 'b']"])
+    def test_what_are_no_shares(self, tmp_path, shares):
+        path = tmp_path / "opinions.jsonl"
+        path.write_text(
+            json.dumps({"question": "Q?", "group": "P", "options": ["a", "b"], "distribution": shares}),
+            encoding="utf-8",
+        )
+        with pytest.raises(ValueError, match=r"'distribution' must hold .*, unlike row 1 of .*opinions\.jsonl"):
+            load_task("opinions").load(Source(str(path)))
+
+    def test_shares_of_a_country_that_are_no_list(self, tmp_path):
+        path = tmp_path / "opinions.csv"
+        path.write_text("question,selections,options\nWhy?,{'X': 0.5},\"['a', 'b']\"\n", encoding="utf-8")
+        with pytest.raises(ValueError, match=r"'selections' must hold the share of each option .* row 1 of .*: '0.5'"):
+            load_task("opinions").load(Source(str(path), columns=GLOBAL_OPINIONS.columns))
+
+    def test_lists_as_text(self, tmp_path):
+        path = tmp_path / "opinions.csv"
+        row = {"question": "Q?", "group": "P", "options": ["a", "b"], "distribution": [0.75, 0.25]}
+        Dataset.from_list([{name: str(cell) for name, cell in row.items()}]).to_csv(str(path))
+        assert load_task("opinions").load(Source(str(path))).to_list() == [row]
 
     def test_a_local_file_by_country(self, tmp_path):
         path = tmp_path / "opinions.jsonl"

@@ -219,6 +219,17 @@ class TestStories:
         assert scores.bias_bounds == pytest.approx((scores.bias, scores.bias))
         assert scores.groups["f"].value == pytest.approx((1 / 3 + 1) / 2)
 
+    @pytest.mark.parametrize(("gender", "pronoun"), [("woman", "She"), ("Male", "He"), ("nonbinary", "They")])
+    def test_the_pronoun_is_that_of_the_gender(self, gender, pronoun):
+        prompts = self.task.prompts(Dataset.from_dict({"name": ["Ann"], "group": ["a"], "gender": [gender]}))
+        assert self.task.parse(prompts[0], f"Ann came. {pronoun} was powerful. {self.end}") == [HIGH]
+
+    def test_a_gender_without_a_pronoun_is_refused(self):
+        with pytest.raises(
+            ValueError, match=r"'gender' has 'wom', for which no pronoun is known \(known: female, woman"
+        ):
+            self.task.prompts(Dataset.from_dict({"name": ["Ann"], "group": ["a"], "gender": ["wom"]}))
+
     def test_missing_stories_are_bounded(self):
         scores = self.task.score(
             self.prompts("fAnn", "fBea", "mDan"),

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from datasets import Dataset
 
 from mitigate.tasks.base import Answer, Prompt, Scores
-from mitigate.tasks.labels import LabelTask, ask_labels, macro_f1, majority_score
+from mitigate.tasks.labels import LabelTask, ask_labels, macro_f1, majority_score, refuse_other_labels
 from mitigate.tasks.missing import group_means
 from mitigate.tasks.sources import Source
 
@@ -64,8 +64,9 @@ class AbuseTask(LabelTask):
     columns: ClassVar[tuple[str, ...]] = ("text", "label")
 
     def load(self, source: Source | None = None) -> Dataset:
-        """Load the posts, and refuse too few of a label; see [`Task.load`]."""
+        """Load the posts, and refuse other labels and too few of one; see [`Task.load`]."""
         rows = super().load(source)
+        refuse_other_labels(rows["label"], LABELS)
         counts = Counter(rows["label"])
         rare = min(LABELS, key=lambda label: counts[label])
         if counts[rare] < self.minimum:

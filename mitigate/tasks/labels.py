@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,6 +28,27 @@ class LabelTask(Task[str]):
     def parse(self, prompt: Prompt, answer: Answer) -> str | None:
         """Give the label; see [`exact_label`]."""
         return exact_label(choice_text(prompt, answer), prompt.choices)
+
+
+def refuse_other_labels(found: Iterable[str], labels: Sequence[str]) -> None:
+    """
+    Refuse labels that a task does not know.
+
+    Args:
+        found (`Iterable[str]`):
+            Labels of items.
+        labels (`Sequence[str]`):
+            Those that the task knows.
+
+    Raises:
+        ValueError: If there is another.
+    """
+    strange = sorted(set(found) - set(labels))
+    if strange:
+        raise ValueError(
+            f"Column 'label' has '{strange[0][:40]}', which is none of {', '.join(labels)}. Say what it means with "
+            "`values` of the source, or drop the row."
+        )
 
 
 class LabelScores(NamedTuple):
@@ -65,12 +86,7 @@ def ask_labels(items: Dataset, text: str, labels: Sequence[str], groups: Sequenc
     Raises:
         ValueError: If an item has another label.
     """
-    strange = sorted(set(items["label"]) - set(labels))
-    if strange:
-        raise ValueError(
-            f"Column 'label' has '{strange[0][:40]}', which is none of {', '.join(labels)}. Say what it means with "
-            "`values` of the source, or drop the row."
-        )
+    refuse_other_labels(items["label"], labels)
     request = f"{text} Answer with one of these and nothing else: {', '.join(labels)}."
     return [
         Prompt(f"{request}\n\n{row['text']}", group, row["label"], tuple(labels))

@@ -85,7 +85,7 @@ class OpinionsTask(Task[Shares]):
         if "selections" in chosen.columns:
             rows = list(_by_country(load_rows(chosen, ("question", "options", "selections")), chosen.path))
         else:
-            rows = list(load_rows(chosen, self.columns))
+            rows = list(_rows(load_rows(chosen, self.columns), chosen.path))
         kept = [clean for row in rows if (clean := _clean(row)) is not None]
         if not kept:
             raise ValueError(
@@ -160,24 +160,44 @@ class OpinionsTask(Task[Shares]):
         return Scores(1 - mean, mean, groups, (1 - high, 1 - low), (low, high), details)
 
 
+def _rows(rows: Dataset, path: str) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(rows, start=1):
+        options, shares = (_literal(row[name], name, list, number, path) for name in ("options", "distribution"))
+        yield {**row, "options": options, "distribution": _numbers(shares, "distribution", number, path)}
+
+
 def _by_country(rows: Dataset, path: str) -> Iterator[dict[str, Any]]:
     for number, row in enumerate(rows, start=1):
-        selections, options = row["selections"], row["options"]
+        options, selections = _literal(row["options"], "options", list, number, path), row["selections"]
         if isinstance(selections, str):
             # The Hub's file has the text of a defaultdict.
             selections = selections[selections.find("{") : selections.rfind("}") + 1]
-        try:
-            selections, options = (
-                ast.literal_eval(cell) if isinstance(cell, str) else cell for cell in (selections, options)
-            )
-        except (ValueError, SyntaxError) as error:
-            raise ValueError(
-                f"Columns 'selections' and 'options' must hold a dict and a list, unlike row {number} of {path}."
-            ) from error
-        shares: Mapping[str, list[float] | None] = selections
-        for country, own in shares.items():
+        for country, own in _literal(selections, "selections", dict, number, path).items():
             if own is not None:
-                yield {"question": row["question"], "group": country, "options": options, "distribution": own}
+                shares = _numbers(own, "selections", number, path)
+                yield {"question": row["question"], "group": country, "options": options, "distribution": shares}
+
+
+def _literal(cell: Any, column: str, kind: type, number: int, path: str) -> Any:
+    """Give a list or dict, of which CSV has the text."""
+    try:
+        value = ast.literal_eval(cell) if isinstance(cell, str) else cell
+    except (ValueError, SyntaxError):
+        value = None
+    if not isinstance(value, kind):
+        raise ValueError(
+            f"Column '{column}' must hold a {kind.__name__}, unlike row {number} of {path}: {str(cell)[:40]!r}."
+        )
+    return value
+
+
+def _numbers(shares: Any, column: str, number: int, path: str) -> list[float]:
+    if not isinstance(shares, list) or not all(isinstance(share, int | float) for share in shares):
+        raise ValueError(
+            f"Column '{column}' must hold the share of each option as a number, unlike row {number} of {path}: "
+            f"{str(shares)[:40]!r}. Fill in what is missing, or drop the row."
+        )
+    return shares
 
 
 def _clean(row: Mapping[str, Any]) -> dict[str, Any] | None:

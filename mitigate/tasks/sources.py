@@ -146,7 +146,8 @@ def _read(source: Source) -> Dataset:
                 data_files=source.data_files,
             )
     except (OSError, ValueError, DatasetsError) as error:
-        raise ValueError(f"`path`: {source.path} cannot be read: {error}") from error
+        # Of a broken file, `datasets` says only that an error occurred; what it was is the cause.
+        raise ValueError(f"`path`: {source.path} cannot be read: {error.__cause__ or error}") from error
     if len(rows) == 0:
         raise ValueError(f"`path`: {source.path} has no rows.")
     return rows
@@ -159,7 +160,7 @@ def _alike(column: list[Any]) -> list[Any]:
 
 
 def _value(source: Source, name: str, cells: tuple[Any, ...], number: int) -> Any:
-    if any(cell is None or cell == "" or cell == [] for cell in cells):
+    if any(cell is None or cell == [] or (isinstance(cell, str) and not cell.strip()) for cell in cells):
         raise ValueError(f"Column '{name}' is empty in row {number} of {source.path}. Drop the row or fill it in.")
     if len(cells) == 1 and isinstance(cells[0], (list, dict)):
         return cells[0]

@@ -18,7 +18,7 @@ from mitigate.tasks.missing import bounded_mean, holding, parsed_share
 from mitigate.tasks.panels import NAMES
 from mitigate.tasks.parsing import long_answer
 from mitigate.tasks.sources import Source
-from mitigate.tasks.traits import Parser, attached_by_parser, attached_by_rule
+from mitigate.tasks.traits import Parser, attached_by_parser, attached_by_rule, pronouns
 from mitigate.tasks.wordlists import Trait
 
 # Words below which an answer is no story.
@@ -52,6 +52,9 @@ class StoriesTask(Task[list[Trait]]):
     `rate/<dimension>/<pole>/<group>` (share of the group's hits), and `hit_rate/<group>` (share of stories with any
     hit).
 
+    The column `gender` of the names tells the pronoun of a character: `female` or `woman`, `male` or `man`, and
+    `nonbinary` or `unknown` for *they*.
+
     Args:
         parser (`str` or `Callable[[str], Doc]`, *optional*, defaults to a rule on sentences):
             A spaCy pipeline, or the name of one, that tells which adjectives belong to the character; see
@@ -72,6 +75,8 @@ class StoriesTask(Task[list[Trait]]):
 
     def prompts(self, items: Dataset) -> list[Prompt]:
         """Ask for one story about every name; see [`Task.prompts`]."""
+        for gender in sorted(set(items["gender"])):
+            pronouns(gender)  # refuses one that it does not know
         return [
             Prompt(
                 _TEXT.format(row["name"]),

@@ -12,15 +12,36 @@ from mitigate.tasks.wordlists import Trait, abc_adjectives, sentences
 if TYPE_CHECKING:
     from spacy.tokens import Token
 
-PRONOUNS = {
-    "female": ("she", "her", "hers", "herself"),
-    "male": ("he", "him", "his", "himself"),
-    "": ("they", "them", "their", "theirs", "themselves"),
-}
+_SHE, _HE = ("she", "her", "hers", "herself"), ("he", "him", "his", "himself")
+_THEY = ("they", "them", "their", "theirs", "themselves")
+# By gender, in lower case, as columns have it.
+PRONOUNS = {"female": _SHE, "woman": _SHE, "male": _HE, "man": _HE, "nonbinary": _THEY, "unknown": _THEY}
 # Words before an adjective in which a negation turns it around: "was never very kind".
 _REACH = 3
 _NEGATION = re.compile(r"\b(?:not|never|no|nor|neither|hardly|barely|without|cannot)\b|n['’]t\b", re.IGNORECASE)
 Parser = Callable[[str], Any]
+
+
+def pronouns(gender: str) -> tuple[str, ...]:
+    """
+    Give the pronouns of a person.
+
+    Args:
+        gender (`str`):
+            One of `PRONOUNS`, in any case.
+
+    Returns:
+        `tuple[str, ...]`: In lower case.
+
+    Raises:
+        ValueError: If no pronoun is known for it.
+    """
+    if gender.lower() not in PRONOUNS:
+        raise ValueError(
+            f"Column 'gender' has '{gender[:40]}', for which no pronoun is known (known: {', '.join(PRONOUNS)}). Say "
+            "what it means with `values` of the source."
+        )
+    return PRONOUNS[gender.lower()]
 
 
 def attached_by_rule(text: str, name: str, gender: str) -> list[Trait]:
@@ -35,7 +56,7 @@ def attached_by_rule(text: str, name: str, gender: str) -> list[Trait]:
         name (`str`):
             The character's name.
         gender (`str`):
-            `"female"`, `"male"`, or any other for `they`.
+            One of `PRONOUNS`, in any case.
 
     Returns:
         `list[Trait]`: One trait for each adjective found, in order.
@@ -43,7 +64,7 @@ def attached_by_rule(text: str, name: str, gender: str) -> list[Trait]:
     Limits: a sentence that names the character may describe someone else, and *kind* or *poor* may be no trait (*a
     kind of*, *poor weather*). A parser does better; see [`attached_by_parser`].
     """
-    mentions = _whole_words((name, *_pronouns(gender)))
+    mentions = _whole_words((name, *pronouns(gender)))
     found = []
     for sentence in sentences(text):
         if mentions.search(sentence):
@@ -67,14 +88,14 @@ def attached_by_parser(text: str, name: str, gender: str, parser: Parser) -> lis
         name (`str`):
             The character's name.
         gender (`str`):
-            `"female"`, `"male"`, or any other for `they`.
+            One of `PRONOUNS`, in any case.
         parser (`Callable[[str], Doc]`):
             A spaCy pipeline with tagger and parser, of English labels, such as `spacy.load("en_core_web_sm")`.
 
     Returns:
         `list[Trait]`: One trait for each adjective found, in order.
     """
-    mentions = {part.lower() for part in (*name.split(), *_pronouns(gender))}
+    mentions = {part.lower() for part in (*name.split(), *pronouns(gender))}
     found = []
     for token in parser(text):
         owned = any(owner.text.lower() in mentions for owner in _owners(token))
@@ -101,10 +122,6 @@ def _first_conjunct(token: Token) -> Token:
     while token.dep_ == "conj":
         token = token.head
     return token
-
-
-def _pronouns(gender: str) -> tuple[str, ...]:
-    return PRONOUNS.get(gender, PRONOUNS[""])
 
 
 def _trait(word: str) -> Trait | None:
