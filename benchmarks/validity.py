@@ -5,8 +5,10 @@ How often are the verdict and its tests wrong? Answered where the truth is known
 
 Each sweep is trained anew on rows of its own, read by `analyse` and judged by `verdict`, once with augmented rows that
 claim a bias dose and have none (every finding is a false alarm), and once with rows that have it. The learner is a
-stand-in, see `validity_sweeps.py`. Crossed seeds, draws and tasks, for which this would take too long, are simulated
-from normal distributions. Sweeps are kept in the folder, so that a run that was stopped goes on.
+stand-in, see `validity_sweeps.py`. Sweeps over tasks, bias types and arms are not trained but drawn, see
+`validity_grids.py`; they are read by `analyse_grid` and judged by `grid_verdict`. Crossed seeds, draws and tasks are
+simulated from normal distributions. Trained sweeps are kept in the folder, so that a run that was stopped goes on. The
+tables are printed and written to `tables.md` there, in Markdown.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from pathlib import Path
 
 import numpy as np
 from scipy.stats import norm, t
-from statsmodels.stats.proportion import proportion_confint
+from validity_grids import judge_grids
 from validity_sweeps import DOSE, RATIOS, SEEDS, Models, load_sweep, records_of
+from validity_tables import coverage, false_alarm_table, grid_coverage_table, grid_power_table, markdown, rate
 
 from mitigate import stats
 from mitigate.analysis import analyse
@@ -35,6 +38,10 @@ from mitigate.report.verdict import ALPHA, verdict
 RESAMPLES = 999
 SIMULATIONS = 400
 REGROUPED = 20_000
+ONE, TWO = "one slope", "two slopes, Holm"
+UPWARD, EITHER = "**verdict “bias is inherited”**", "verdict that it is inherited or falls"
+# Share of findings where there is nothing to find; 5% for tests that are not named.
+WANTED = {f"{UPWARD}, {ONE}": "2.5%", f"{UPWARD}, {TWO}": "≤ 2.5%", f"{EITHER}, {TWO}": "≤ 5%"}
 
 
 @dataclass
@@ -50,13 +57,11 @@ def judge(models: list[Models], arm: str) -> Judgement:
     """Hand a sweep to the analysis and to each test on its own."""
     result = Judgement()
     alone, beside = (analyse(records_of(models, arms)) for arms in ({DOSE: arm}, {DOSE: arm, 0.0: "balanced"}))
-    for name, analysis in (("one slope", alone), ("two slopes, Holm", beside)):
+    for name, analysis in ((ONE, alone), (TWO, beside)):
         said = " ".join(verdict(analysis))
         upward = f"Bias is inherited at β = {DOSE:g}" in said
-        result.found[f"**verdict “bias is inherited”**, {name}"] = upward
-        result.found[f"verdict that it is inherited or falls, {name}"] = (
-            upward or f"Bias falls at β = {DOSE:g}" in said
-        )
+        result.found[f"{UPWARD}, {name}"] = upward
+        result.found[f"{EITHER}, {name}"] = upward or f"Bias falls at β = {DOSE:g}" in said
     result.found["verdict on either of two slopes, Holm"] = any(each.p_holm <= ALPHA for each in beside.arms)
     content = "An effect of the biased content itself is detected"
     result.found["verdict “effect of the biased content itself”"] = content in " ".join(verdict(beside))
@@ -127,22 +132,14 @@ def truth_of_others(judged: list[Judgement], name: str) -> list[float]:
     return ((means.sum() - means) / (len(means) - 1)).tolist()
 
 
-def rate(hits: Sequence[bool]) -> str:
-    """Format a share in per cent with the interval of Clopper and Pearson."""
-    low, high = proportion_confint(sum(hits), len(hits), method="beta")
-    return f"{100 * np.mean(hits):.1f}% ({100 * low:.1f}–{100 * high:.1f})"
-
-
-def markdown(headings: list[str], rows: list[list[str]]) -> str:
-    """Write a table."""
-    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, ["---"] * len(headings), *rows])
-
-
 def finding_table(groups: dict[str, list[Judgement]]) -> str:
-    """Tell how often each test finds something."""
+    """Tell how often each test finds something, and how often it should where there is nothing."""
     tests = next(iter(groups.values()))[0].found
-    rows = [[test, *(rate([j.found[test] for j in judged]) for judged in groups.values())] for test in tests]
-    return markdown(["finding", *groups], rows)
+    rows = [
+        [test, WANTED.get(test, "5%"), *(rate([j.found[test] for j in judged]) for judged in groups.values())]
+        for test in tests
+    ]
+    return markdown(["finding", "wanted at β = 0", *groups], rows)
 
 
 def coverage_table(groups: dict[str, list[Judgement]], known: dict[str, float | None]) -> str:
@@ -154,9 +151,7 @@ def coverage_table(groups: dict[str, list[Judgement]], known: dict[str, float | 
             exact = known[group]
             truths = truth_of_others(judged, name) if exact is None else [exact] * len(judged)
             pairs = [(j.intervals[name], truth) for j, truth in zip(judged, truths, strict=True)]
-            hits = [i.low <= truth <= i.high for i, truth in pairs if math.isfinite(i.low)]
-            undefined = len(pairs) - len(hits)
-            row.append((rate(hits) if hits else "–") + (f", undefined in {undefined}" if undefined else ""))
+            row.append(coverage([i.low <= truth <= i.high if math.isfinite(i.low) else None for i, truth in pairs]))
         rows.append(row)
     return markdown(["95% interval", *groups], rows)
 
@@ -255,7 +250,7 @@ def simulation_table(run: Callable[..., list[list[bool]]]) -> str:
     ):
         hits = np.array(run(partial(simulate, tasks=tasks, draws=draws, spread=spread), range(SIMULATIONS)))
         sds = " / ".join(f"{sd:g}" for sd in spread)
-        rows.append([f"{tasks}", f"{draws}", sds, *(rate(column) for column in hits.T.tolist())])
+        rows.append([f"{tasks}", f"{draws}", sds, *(coverage(column) for column in hits.T.tolist())])
     headings = ["tasks", "draws", "SD of slopes: seed / draw / task", "mixed model, t", "mixed model, normal"]
     return markdown([*headings, "bootstrap of seeds and tasks", "seeds alone, t"], rows)
 
@@ -284,14 +279,26 @@ def main() -> None:
             for arm in ("declared", "biased")
         )
         crossed = simulation_table(run)
+        grids = judge_grids(run, options.sweeps)
     both = {f"β = 0, {k}": v for k, v in null.items()} | {f"β = {DOSE:g}, {k}": v for k, v in effect.items()}
     known = {name: 0.0 if name.startswith("β = 0,") else None for name in both}
-    print(f"{options.sweeps} sweeps of {SEEDS} seeds, or {len(pairs)} of {2 * SEEDS}\n")
-    print(resemblance(sweeps), end="\n\n")
-    print(finding_table(both), coverage_table(both, known), sep="\n\n", end="\n\n")
-    print(equivalence_table(null, effect), power_table(effect), sep="\n\n", end="\n\n")
     first = f"{SEEDS} seeds"
-    print(regrouped_table({"β = 0": null[first], f"β = {DOSE:g}": effect[first]}), crossed, sep="\n\n")
+    sections = {
+        "The verdict on one task": finding_table(both),
+        "The same, put together at random": regrouped_table({"β = 0": null[first], f"β = {DOSE:g}": effect[first]}),
+        "Likeness of the models of a seed": resemblance(sweeps),
+        "The verdict on a grid": false_alarm_table(grids),
+        "The verdict on a grid: power": grid_power_table(grids),
+        "Intervals": coverage_table(both, known),
+        "Intervals of a grid": grid_coverage_table(grids),
+        "Too small to matter": equivalence_table(null, effect),
+        "Detectable effects": power_table(effect),
+        "Tasks and draws": crossed,
+    }
+    text = "\n\n".join(f"## {title}\n\n{table}" for title, table in sections.items())
+    heading = f"{options.sweeps} sweeps of {SEEDS} seeds, or {len(pairs)} of {2 * SEEDS}"
+    print(f"{heading}\n\n{text}")
+    (options.output_dir / "tables.md").write_text(f"{heading}\n\n{text}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
