@@ -40,8 +40,9 @@ SIMULATIONS = 400
 REGROUPED = 20_000
 ONE, TWO = "one slope", "two slopes, Holm"
 UPWARD, EITHER = "**verdict “bias is inherited”**", "verdict that it is inherited or falls"
+ANY = "verdict on either of two slopes, Holm"
 # Share of findings where there is nothing to find; 5% for tests that are not named.
-WANTED = {f"{UPWARD}, {ONE}": "2.5%", f"{UPWARD}, {TWO}": "≤ 2.5%", f"{EITHER}, {TWO}": "≤ 5%"}
+WANTED = {f"{UPWARD}, {ONE}": "2.5%", f"{UPWARD}, {TWO}": "≤ 2.5%", f"{EITHER}, {TWO}": "≤ 5%", ANY: "≤ 5%"}
 
 
 @dataclass
@@ -62,7 +63,7 @@ def judge(models: list[Models], arm: str) -> Judgement:
         upward = f"Bias is inherited at β = {DOSE:g}" in said
         result.found[f"{UPWARD}, {name}"] = upward
         result.found[f"{EITHER}, {name}"] = upward or f"Bias falls at β = {DOSE:g}" in said
-    result.found["verdict on either of two slopes, Holm"] = any(each.p_holm <= ALPHA for each in beside.arms)
+    result.found[ANY] = any(each.p_holm <= ALPHA for each in beside.arms)
     content = "An effect of the biased content itself is detected"
     result.found["verdict “effect of the biased content itself”"] = content in " ".join(verdict(beside))
     tested = alone.arm("none", DOSE)
