@@ -58,6 +58,8 @@ def coverage(hits: Sequence[bool | None]) -> str:
 def mean_share(shares: Sequence[float]) -> str:
     """Format a mean of shares in per cent with its t interval."""
     mean = stats.mean_interval(shares)
+    if math.isnan(mean.low):
+        return f"{100 * mean.estimate:.1f}%"
     return f"{100 * mean.estimate:.1f}% ({100 * max(0.0, mean.low):.1f}–{100 * min(1.0, mean.high):.1f})"
 
 
