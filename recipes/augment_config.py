@@ -102,8 +102,8 @@ def read_seeds(arguments: AugmentArguments) -> list[Seed]:
         `list[Seed]`: The seeds in their order.
 
     Raises:
-        ConfigError: If the file cannot be read or is not UTF-8, a column is missing, a value is empty, or an id comes
-            twice.
+        ConfigError: If the file cannot be read or is not UTF-8, a column is missing, a value is empty, a text is
+            none, an id or a label is a list or a mapping, or an id comes twice.
     """
     assert arguments.seed_file is not None  # checked with the configuration
     rows = load_rows(arguments.seed_file, "seed_file")
@@ -115,7 +115,7 @@ def read_seeds(arguments: AugmentArguments) -> list[Seed]:
             f"`id_column`: {len(twice)} ids of {arguments.seed_file} come more than once, such as '{twice[0]}'. "
             "Number the rows anew, or name another column."
         )
-    return [Seed(str(name), str(text), label) for name, text, label in zip(ids, texts, labels, strict=True)]
+    return [Seed(str(name), text, label) for name, text, label in zip(ids, texts, labels, strict=True)]
 
 
 def make_generator(config: AugmentConfig) -> Generator:
@@ -212,8 +212,15 @@ def _column(rows: Dataset, arguments: AugmentArguments, field: str) -> list[Any]
         known = ", ".join(rows.column_names)
         raise ConfigError(f"`{field}`: '{column}' is not a column of {arguments.seed_file} (columns: {known}).")
     values = list(rows[column])
-    empty = [number for number, value in enumerate(values, start=1) if value is None or not str(value).strip()]
-    if empty:
-        raise ConfigError(f"`{field}`: '{column}' is empty in row {empty[0]} of {arguments.seed_file}.")
+    kinds, wanted = ((str,), "texts") if field == "text_column" else ((str, int, float), "texts or numbers")
+    for number, value in enumerate(values, start=1):
+        # NaN differs from itself.
+        if value is None or value != value or not str(value).strip():
+            raise ConfigError(f"`{field}`: '{column}' is empty in row {number} of {arguments.seed_file}.")
+        if not isinstance(value, kinds):
+            got = f"{str(value)[:40]!r} ({type(value).__name__})"
+            raise ConfigError(
+                f"`{field}`: '{column}' must hold {wanted}, got {got} in row {number} of {arguments.seed_file}."
+            )
     feature = rows.features[column]
     return [feature.int2str(value) for value in values] if isinstance(feature, ClassLabel) else values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from mitigate.tasks.sources import FORMATS, read_file
 
 # Values of the column that tells augmented rows.
 _TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0")
+# The standard library's own bound, 131,072 characters, is below that of a long document.
+_LONGEST_CELL = 2**31 - 1
 
 
 class Table:
@@ -209,7 +212,8 @@ def load_rows(source: str, field_name: str) -> Dataset:
         `Dataset`: The rows, at least one.
 
     Raises:
-        ConfigError: If it is not there, cannot be read, is not UTF-8, or has no rows.
+        ConfigError: If it is not there, cannot be read, is not UTF-8, or has no rows; if rows of a table differ in
+            length, or two columns have one name.
     """
     path = Path(source)
     is_file = path.suffix in FORMATS or path.is_file()
@@ -219,9 +223,13 @@ def load_rows(source: str, field_name: str) -> Dataset:
         if is_file:
             rows = read_file(path)
         else:
-            rows = load_dataset(source, split="test" if field_name == "test_file" else "train")
+            # The whole path: the end of `.` would be no name.
+            named = str(path.resolve()) if path.is_dir() else source
+            rows = load_dataset(named, split="test" if field_name == "test_file" else "train")
     except (OSError, ValueError, DatasetsError) as error:
         raise ConfigError(f"`{field_name}`: {source} cannot be read: {error.__cause__ or error}") from error
+    except StopIteration:  # of datasets, where all files of a folder are empty
+        raise ConfigError(f"`{field_name}`: {source} has no rows.") from None
     if len(rows) == 0:
         raise ConfigError(f"`{field_name}`: {source} has no rows.")
     return rows
@@ -235,13 +243,39 @@ def _check_file(path: Path, field_name: str) -> None:
         raise ConfigError(f"`{field_name}`: {path} must end in {', '.join(FORMATS)}.")
     if path.suffix == ".parquet":
         return
-    number = 0
+    written = False
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
+            written = written or not line.isspace()
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
                 problem = f"line {number} of {path} is not UTF-8"
                 raise ConfigError(f"`{field_name}`: {problem}. Save the file as UTF-8.") from error
-    if number == 0:
+    if not written:
         raise ConfigError(f"`{field_name}`: {path} has no rows.")
+    kind, options = FORMATS[path.suffix]
+    if kind == "csv":
+        _check_cells(path, field_name, options.get("delimiter", ","))
+
+
+def _check_cells(path: Path, field_name: str, delimiter: str) -> None:
+    # The reader of tables shifts the columns where all rows are longer than the header, and fills up short ones.
+    limit = csv.field_size_limit(_LONGEST_CELL)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file, delimiter=delimiter)
+            header = next((row for row in lines if row), [])
+            twice = [name for name, count in Counter(header).items() if count > 1]
+            if twice:
+                raise ConfigError(f"`{field_name}`: {path} has two columns '{twice[0]}'. Rename one.")
+            for row in lines:
+                if row and len(row) != len(header):
+                    raise ConfigError(
+                        f"`{field_name}`: {path} has {len(header)} columns, and {len(row)} cells in the row that ends "
+                        f"in line {lines.line_num}. Put texts with a comma in quotes, or mend the row."
+                    )
+    except csv.Error as error:
+        raise ConfigError(f"`{field_name}`: {path} cannot be read: {error} (line {lines.line_num}).") from error
+    finally:
+        csv.field_size_limit(limit)

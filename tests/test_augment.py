@@ -15,7 +15,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 from filelock import FileLock
 
 from mitigate.recipes.augment import main
-from mitigate.recipes.augment_config import parse_augment_config
+from mitigate.recipes.augment_config import parse_augment_config, read_seeds
 from tests.endpoints import Endpoint, completion, sensible
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -268,6 +268,22 @@ class TestSeeds:
                 "`seed_file`: s.jsonl cannot be read: JSON parse error",
             ),
             ("s.jsonl", b"", "`seed_file`: s.jsonl has no rows."),
+            ("s.jsonl", b"\n \n", "`seed_file`: s.jsonl has no rows."),
+            (
+                "s.csv",
+                b"id,text\n1,The lift,extra\n",
+                "s.csv has 2 columns, and 3 cells in the row that ends in line 2.",
+            ),
+            ("s.csv", b"id,text\n1,x\n2\n", "s.csv has 2 columns, and 1 cells in the row that ends in line 3."),
+            ("s.csv", b"id,id,text\n1,2,x\n", "s.csv has two columns 'id'. Rename one."),
+            (
+                "s.jsonl",
+                b'{"id":1,"text":["a"]}\n',
+                "'text' must hold texts, got \"['a']\" (list) in row 1 of s.jsonl.",
+            ),
+            ("s.jsonl", b'{"id":1,"text":7}\n', "`text_column`: 'text' must hold texts, got '7' (int) in row 1"),
+            ("s.jsonl", b'{"id":1,"text":NaN}\n', "`text_column`: 'text' is empty in row 1 of s.jsonl."),
+            ("s.jsonl", b'{"id":[1],"text":"x"}\n', "`id_column`: 'id' must hold texts or numbers, got '[1]' (list)"),
             ("other.csv", None, "`seed_file`: there is no file s.csv."),
         ],
     )
@@ -279,6 +295,18 @@ class TestSeeds:
             assert endpoint.asked == []
         assert message in capsys.readouterr().err
         assert not Path("out").exists()
+
+    def test_a_long_text_with_lines_and_commas_is_one_cell(self):
+        Path("s.csv").write_text('id,text\n\n1,"The lift, and\n' + "the office " * 20_000 + '"\n')
+        assert len(read_seeds(parse_augment_config(["--seed_file", "s.csv", "--model", "m"]).arguments)) == 1
+
+    def test_a_folder_without_data_is_named(self, capsys):
+        assert main(["--seed_file", ".", "--model", "m", "--output_dir", "out"]) == 2
+        assert str(Path.cwd()) in capsys.readouterr().err
+        Path("empty").mkdir()
+        Path("empty/train.jsonl").write_text("")
+        assert main(["--seed_file", "empty", "--model", "m", "--output_dir", "out"]) == 2
+        assert "`seed_file`: empty has no rows." in capsys.readouterr().err
 
 
 class TestConfiguration:
