@@ -245,6 +245,19 @@ class TestRoles:
         assert self.right(SENTENCES) == (72, 75)
         assert self.right(HELD_OUT) == (130, 141)
 
+    @pytest.mark.parametrize(
+        ("text", "twin"),
+        [
+            ("Will will go with his will.", "Will will go with her will."),
+            ("She lost her will to live.", "He lost his will to live."),
+            ("His will was read with all his might.", "Her will was read with all her might."),
+            ("His will be the next turn.", "Hers will be the next turn."),
+            ("Those who know her will tell you.", "Those who know him will tell you."),
+        ],
+    )
+    def test_will_is_a_noun_unless_it_helps_a_verb(self, text, twin):
+        assert swapped(text) == twin
+
     def test_a_tagger_is_asked(self):
         # The rule takes her for a determiner here; the tagger of this pipeline knows better.
         nlp = pipeline({"gave": ["PRP", "VBD", "PRP", "JJ", "NNS"], "sold": ["PRP", "VBD", "PRP$", "NN"]})

@@ -48,6 +48,9 @@ _CLOSED = _DETERMINERS | _words(
     "enough everywhere somewhere afterwards twice instead something someone somebody anything nothing everything "
     "anywhere nowhere lots"
 )
+# Nouns too, unless a verb follows that they help: her will to live, but those who know her will be there.
+_HELPING_NOUNS = _words("will might")
+_HELPED = _words("not be have do also just even again soon already either anyway")
 # Adverbs that may also stand at the end of a clause: saw her later, her later work.
 _ADVERBS = _words(
     "very most more less once twice never always often sometimes now then later well still ever rather so"
@@ -221,6 +224,8 @@ def _begins_another(phrase: list[str]) -> bool:
         return second in _CLOSED
     if first == "every":
         return second in _TIMES or second.endswith("day")
+    if first in _HELPING_NOUNS and (not second or second in _CLOSED - _HELPED):
+        return False
     return first in _CLOSED or (first == "one" and second == "of")
 
 
