@@ -24,7 +24,7 @@ PAIR = ("female", "male")
 
 
 def counts(hits, n):
-    return TprGaps(tuple("abcdefgh"[: len(hits)]), np.array(hits), np.full((len(hits), 2), n))
+    return TprGaps(tuple(chr(ord("a") + i) for i in range(len(hits))), np.array(hits), np.full((len(hits), 2), n))
 
 
 class TestGaps:
@@ -82,12 +82,27 @@ class TestGaps:
             held += low <= 0.2 <= high
         assert held >= 52
 
+    @pytest.mark.parametrize("gap", [0.0, 0.05, 0.1])
+    def test_the_interval_of_many_small_cells_holds_the_truth_and_its_estimate(self, gap):
+        """With 28 occupations of 50 rows, noise alone makes a gap of 0.08, on which resampling is centred."""
+        draw = np.random.default_rng(0)
+        gaps = np.tile([gap, -gap], 14)[:, None] * [0.5, -0.5]
+        held, own = 0, 0
+        for seed in range(100):
+            found = counts(draw.binomial(50, 0.8 + gaps), 50)
+            low, high = found.corrected_rms_interval(seed)
+            held += low <= gap <= high
+            own += low <= found.corrected_rms() <= high
+        assert held >= 92
+        assert own >= 99
+
     def test_classes_without_a_group_are_left_out(self):
         gaps = TprGaps.from_rows(["a", "a", "b"], ["a", "", "b"], ["female", "male", "male"], PAIR)
         assert gaps.gaps[0] == 1
         assert math.isnan(gaps.gaps[1])
         assert gaps.rms() == 1
         assert math.isnan(gaps.corrected_rms())
+        assert np.isnan(gaps.corrected_rms_interval()).all()
 
 
 class TestOccupation:
