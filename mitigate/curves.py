@@ -72,7 +72,21 @@ def curve_slopes(points: Iterable[Point]) -> dict[int, float]:
     Returns:
         `dict[int, float]`: Slope per +0.10 of ρ by seed, ascending; see [`mitigate.stats.seed_slopes`].
     """
-    return _slopes(values_of(points))
+    return slopes_of(values_of(points))
+
+
+def slopes_of(values: Mapping[tuple[float, int], float]) -> dict[int, float]:
+    """
+    Fit a line to the values of each seed.
+
+    Args:
+        values (`Mapping[tuple[float, int], float]`):
+            Value by bias ratio and seed, as [`values_of`] lists them.
+
+    Returns:
+        `dict[int, float]`: Slope per +0.10 of ρ by seed, ascending; see [`mitigate.stats.seed_slopes`].
+    """
+    return {seed: slope * SLOPE_UNIT for seed, slope in _by_seed(stats.seed_slopes, values).items()}
 
 
 def curve_trends(points: Iterable[Point]) -> dict[int, float]:
@@ -106,12 +120,8 @@ def slope_differences(first: Iterable[Point], second: Iterable[Point]) -> dict[i
     """
     x, y = values_of(first), values_of(second)
     common = [key for key in x if key in y]
-    slopes = [_slopes({key: values[key] for key in common}) for values in (x, y)]
+    slopes = [slopes_of({key: values[key] for key in common}) for values in (x, y)]
     return {seed: slope - slopes[1][seed] for seed, slope in slopes[0].items()}
-
-
-def _slopes(values: Mapping[tuple[float, int], float]) -> dict[int, float]:
-    return {seed: slope * SLOPE_UNIT for seed, slope in _by_seed(stats.seed_slopes, values).items()}
 
 
 def _by_seed(

@@ -11,6 +11,7 @@ from mitigate.curves import curve_slopes
 from mitigate.grid import TaskDescription, analyse_grid
 from mitigate.grid.compare import changed_settings, compare_slopes
 from mitigate.recipes.cli import main
+from mitigate.report.compare import Side, compare_verdict
 from mitigate.stats import welch_interval
 from tests.pages import Outline
 from tests.sweep_folders import write_folder
@@ -83,6 +84,78 @@ class TestSlopes:
 def test_changed_settings():
     first, second = {"a": 1, "b": [1], "gone": 2}, {"a": 1, "b": [2], "new": None, "other": 3}
     assert changed_settings(first, second) == {"b": ([1], [2]), "gone": (2, None), "other": (None, 3)}
+
+
+def bent(records, ratios=(), seeds=()):
+    """Give every curve one bend, and take away the cells of these ratios and seeds under no mitigation."""
+    for each in records:
+        cell = each["cell"]
+        for metrics in each["tasks"].values():
+            metrics["bias"] = math.sqrt(cell["bias_ratio"]) + 0.001 * metrics["bias"]
+    return [
+        each
+        for each in records
+        if not (each["cell"]["mitigation"] == "none" and each["cell"]["bias_ratio"] in ratios)
+        or each["cell"]["seed"] not in seeds
+    ]
+
+
+def sentences(grids):
+    return " ".join(compare_verdict(*(Side(name, name, grid, {}, {}) for name, grid in zip("ab", grids, strict=True))))
+
+
+class TestCells:
+    """Two sweeps of one bent curve do not differ, whatever cells either of them lacks."""
+
+    def compared(self, ratios, missing, others=5):
+        first = analyse_grid(bent(task_sweep()), DESCRIPTIONS)
+        second = analyse_grid(bent(task_sweep(seeds=others, rng=1), ratios, missing), DESCRIPTIONS)
+        differences = compare_slopes(first, second)
+        return (first, second), {(d.task, d.mitigation): d for d in differences}
+
+    def test_ratios_that_one_lacks_are_left_out_of_both(self):
+        grids, found = self.compared((0.5, 0.75), range(5))
+        chosen = found["hiring", "none"]
+        assert chosen.paired
+        assert chosen.ratios == (0.0, 0.25)
+        assert chosen.first.estimate == pytest.approx(0.2, abs=0.01)  # √0.25 over 0.25, per +0.10
+        assert chosen.difference.low < 0 < chosen.difference.high
+        assert chosen.trimmed
+        assert not found["hiring", "mask"].trimmed
+        assert found["hiring", "mask"].ratios == (0.0, 0.25, 0.5, 0.75)
+        said = " ".join(
+            compare_verdict(*(Side(name, name, grid, {}, {}) for name, grid in zip("ab", grids, strict=False)))
+        )
+        assert "No difference of slopes is detected" in said
+        assert "do not have the same cells of hiring (no mitigation), salary (no mitigation)" in said
+        assert "slopes are taken over ρ = 0, 0.25" in said
+
+    def test_pairs_of_seeds_are_compared_where_both_have_cells(self):
+        chosen = self.compared((0.75,), (0, 1))[1]["hiring", "none"]
+        assert chosen.paired
+        assert chosen.trimmed
+        assert chosen.difference.n == 5
+        assert abs(chosen.difference.estimate) < 1e-3
+
+    def test_seeds_that_are_no_pairs_must_have_all_ratios(self):
+        chosen = self.compared((0.75,), (0, 1), others=4)[1]["hiring", "none"]
+        assert not chosen.paired
+        assert (chosen.first.n, chosen.second.n) == (5, 2)
+        assert abs(chosen.difference.estimate) < 1e-3
+
+    def test_no_ratio_in_common(self):
+        _grids, found = self.compared((0.25, 0.5, 0.75), range(1, 5))
+        chosen = found["hiring", "none"]
+        assert not chosen.paired  # one seed has a slope in the second sweep
+        first = analyse_grid(bent(task_sweep(ratios=(0.0, 0.25))), DESCRIPTIONS)
+        second = analyse_grid(bent(task_sweep(ratios=(0.0, 0.5))), DESCRIPTIONS)
+        assert {math.isnan(d.p) for d in compare_slopes(first, second)} == {True}
+        said = " ".join(
+            compare_verdict(
+                *(Side(name, name, grid, {}, {}) for name, grid in zip("ab", (first, second), strict=False))
+            )
+        )
+        assert "no slope can be compared" in said
 
 
 class TestCommand:

@@ -23,7 +23,7 @@ from mitigate.report.html import load_template
 from mitigate.report.numbers import PERCENT_LEVEL, mark_constant, p_value
 from mitigate.report.tables import ESTIMATE, Table, digits_of
 from mitigate.report.terminal import draw_table
-from mitigate.report.verdict import FEW_SEEDS, count
+from mitigate.report.verdict import FEW_SEEDS, NAMED, count
 
 
 class Side(NamedTuple):
@@ -134,6 +134,7 @@ def compare_verdict(first: Side, second: Side) -> list[str]:
     few = min(len(side.grid.seeds) for side in (first, second))
     if few < FEW_SEEDS:
         sentences.append(f"Few seeds: {few}, fewer than {FEW_SEEDS}; take every interval and p value as provisional.")
+    sentences += _trimmed(differences)
     for name, side in (("A", first), ("B", second)):
         if side.grid.absent:
             sentences.append(
@@ -143,12 +144,26 @@ def compare_verdict(first: Side, second: Side) -> list[str]:
 
 
 def _finding(difference: SlopeDifference) -> str:
-    lower = difference.difference.estimate < 0
-    arm = "no mitigation" if difference.mitigation == "none" else difference.mitigation
+    how = "less" if difference.difference.estimate < 0 else "more"
     return (
-        f"On {difference.task}, under {arm} (β = {difference.dose:g}), B inherits {'less' if lower else 'more'} than "
+        f"On {difference.task}, under {_arm(difference.mitigation)} (β = {difference.dose:g}), B inherits {how} than "
         f"A: the slopes differ by {estimate(difference.difference)} per +0.10 of ρ."
     )
+
+
+def _trimmed(differences: Sequence[SlopeDifference]) -> list[str]:
+    by_ratios: dict[tuple[float, ...], list[SlopeDifference]] = {}
+    for difference in differences:
+        if difference.trimmed:
+            by_ratios.setdefault(difference.ratios, []).append(difference)
+    sentences = []
+    for ratios, found in by_ratios.items():
+        arms = list(dict.fromkeys(f"{d.task} ({_arm(d.mitigation)})" for d in found))
+        named = ", ".join(arms[:NAMED]) + (f" and {len(arms) - NAMED} more" if len(arms) > NAMED else "")
+        shown = f"ρ = {', '.join(f'{ratio:g}' for ratio in ratios)}"
+        over = f"slopes are taken over {shown}" if len(ratios) > 1 else "no slope can be compared"
+        sentences.append(f"The sweeps do not have the same cells of {named}: {over}, as far as both have them.")
+    return sentences
 
 
 def _labels(first: Side, second: Side) -> list[str]:
@@ -192,33 +207,38 @@ def _shown(value: Any) -> str:
 def _slope_table(differences: Sequence[SlopeDifference]) -> Table:
     rows = [
         (
-            f"{d.task}, {'no mitigation' if d.mitigation == 'none' else d.mitigation} (β = {d.dose:g})",
+            f"{d.task}, {_arm(d.mitigation)} (β = {d.dose:g})",
             estimate(d.first),
             estimate(d.second),
             estimate(d.difference),
             p_value(d.p_bh),
+            ", ".join(f"{ratio:g}" for ratio in d.ratios),
             "seed by seed" if d.paired else "Welch",
         )
         for d in differences
     ]
     return Table(
         f"Slope of the bias per +0.10 of ρ, with {PERCENT_LEVEL} intervals over seeds; {NOT_TESTABLE}",
-        ("task and arm", "A", "B", "B − A", "p (BH)", "taken"),
+        ("task and arm", "A", "B", "B − A", "p (BH)", "over ρ", "taken"),
         tuple(rows),
         name="differences",
         columns=(
             *("task", "mitigation", "dose"),
             *(f"{name}_{side}" for side in ("A", "B", "difference") for name in ESTIMATE),
-            *("paired", "p", "p_bh"),
+            *("paired", "ratios", "p", "p_bh"),
         ),
         digits=tuple(
             (
                 *(d.task, d.mitigation, d.dose, *digits_of(d.first), *digits_of(d.second), *digits_of(d.difference)),
-                *(d.paired, d.p, d.p_bh),
+                *(d.paired, " ".join(f"{ratio:g}" for ratio in d.ratios), d.p, d.p_bh),
             )
             for d in differences
         ),
     )
+
+
+def _arm(mitigation: str) -> str:
+    return "no mitigation" if mitigation == "none" else mitigation
 
 
 def _map(grid: GridAnalysis, differences: Sequence[SlopeDifference], dose: float) -> str:
@@ -226,7 +246,7 @@ def _map(grid: GridAnalysis, differences: Sequence[SlopeDifference], dose: float
     arms = list(dict.fromkeys(arm for _, arm in chosen))
     tasks = [task for task in grid.tasks if any(name == task.name for name, _ in chosen)]
     fields = {(task.name, arm): _field(chosen.get((task.name, arm))) for task in tasks for arm in arms}
-    titles = ["no mitigation" if arm == "none" else arm for arm in arms]
+    titles = [_arm(arm) for arm in arms]
     label = "Heat map of the differences of slopes, B − A; the table below has the same numbers"
     return heat_map(tasks, arms, titles, fields, gap_after_first=False, name=f"compare-{dose:g}", label=label)
 
