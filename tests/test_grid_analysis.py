@@ -1,3 +1,4 @@
+import copy
 import math
 from collections import defaultdict
 
@@ -16,6 +17,7 @@ from mitigate.grid import (
     mean_records,
     task_records,
 )
+from mitigate.report.grid import grid_verdict
 from tests.sweeps import RATIOS, TASKS, TYPES, record, sweep, task_sweep
 
 TASK_DESCRIPTIONS = {name: TaskDescription(related, labels={"bias": "gap"}) for name, related in TASKS.items()}
@@ -192,6 +194,18 @@ class TestRelatedAndControl:
         found = analyse_grid(records, tasks).related_control[0]
         assert found.left_out == ("arithmetic",)
         assert math.isfinite(found.result.p)
+        hypothesis = analyse_grid(records, tasks).hypotheses[1]
+        assert (hypothesis.p, hypothesis.left_out) == (found.result.p, ("arithmetic",))
+
+    def test_a_task_whose_seeds_do_not_differ_is_left_out_and_named(self):
+        records = task_sweep()
+        for r in records:
+            r["tasks"]["salary"]["bias"] = 0.3 * r["cell"]["bias_ratio"]
+        grid = analyse_grid(records, TASK_DESCRIPTIONS)
+        assert [h.left_out for h in grid.hypotheses] == [("salary",)] * len(grid.hypotheses)
+        said = grid_verdict(grid)
+        assert "without salary, where it could not be measured or seeds do not differ" in said[0]
+        assert "without salary" in said[1]
 
     def test_mixed_model_agrees_with_the_pooled_slope(self, grid):
         assert grid.mixed.interval.estimate == pytest.approx(grid.hypotheses[0].interval.estimate, rel=1e-3)
@@ -223,6 +237,23 @@ class TestFrontier:
         assert points["mask"].bias.estimate == pytest.approx(np.mean(changes))
         # drop takes off most and costs most; mask takes off nearly as much and gains; the others are worse than mask.
         assert {name for name, p in points.items() if p.best} == {"drop", "mask"}
+
+    def test_an_arm_without_a_trained_ratio_of_no_mitigation_is_no_point(self, records):
+        """At ρ = 0 all arms are the same models, so that a change there would be 0 by construction."""
+        apart = [r for r in records if r["cell"]["mitigation"] != "mask" or r["cell"]["bias_ratio"] == 0.5]
+        apart = [r for r in apart if r["cell"]["mitigation"] == "mask" or r["cell"]["bias_ratio"] != 0.5]
+        points = analyse_grid(apart, TASK_DESCRIPTIONS).frontier
+        assert [point.mitigation for point in points] == ["none", "drop", "balanced"]
+
+    def test_a_task_on_which_an_arm_has_none_is_left_out_of_all(self, records):
+        apart = copy.deepcopy(records)
+        for r in apart:
+            if (r["cell"]["mitigation"] == "mask") == (r["cell"]["bias_ratio"] != 0.5) and r["cell"]["bias_ratio"]:
+                r["tasks"]["salary"]["bias"] = None
+        points = {p.mitigation: p for p in analyse_grid(apart, TASK_DESCRIPTIONS).frontier}
+        alone = [{**r, "tasks": {name: r["tasks"][name] for name in ("hiring", "topics")}} for r in records]
+        tasks = {name: TASK_DESCRIPTIONS[name] for name in ("hiring", "topics")}
+        assert points == {p.mitigation: p for p in analyse_grid(alone, tasks).frontier}
 
 
 @pytest.mark.parametrize("seeds", [1, 2])

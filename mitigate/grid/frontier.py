@@ -18,7 +18,7 @@ from mitigate.intervals import Interval
 @dataclass(frozen=True)
 class FrontierPoint:
     """
-    An arm beside no mitigation, at the largest bias ratio that both have of each task.
+    An arm beside no mitigation, at the largest bias ratio above 0 that both have of each task.
 
     Args:
         mitigation (`str`):
@@ -50,11 +50,14 @@ def frontier(tasks: Sequence[TaskAnalysis], dose: float) -> tuple[FrontierPoint,
 
     Returns:
         `tuple[FrontierPoint, ...]`: No mitigation, at 0 and 0, and the other arms, on the tasks that have all of
-        them. Intervals are t intervals over seeds.
+        them. An arm without a bias ratio above 0 that no mitigation has too is on none. Intervals are t intervals
+        over seeds.
     """
-    usable = measured_tasks(tasks, dose)
+    measured = measured_tasks(tasks, dose)
+    arms = {arm.mitigation for task in measured if task.overall for arm in task.overall.arms if arm.dose == dose}
+    names = [name for name in arms if any(_changes(task, name, dose, "bias") for task in measured)]
+    usable = [task for task in measured if all(_changes(task, name, dose, "bias") for name in names)]
     related = [task for task in usable if task.description.related]
-    names = {arm.mitigation for task in usable if task.overall for arm in task.overall.arms if arm.dose == dose}
     points = []
     for name in sorted(names, key=lambda name: (arm_rank(name), name)):
         bias = pool(related, lambda task, name=name: _changes(task, name, dose, "bias"))  # type: ignore[misc]
@@ -70,12 +73,14 @@ def _changes(task: TaskAnalysis, mitigation: str, dose: float, metric: str) -> d
     arm, none = task.arm(mitigation, dose), task.arm("none", dose)
     if arm is None or none is None:
         return {}
-    ratio = max(_ratios(arm) & _ratios(none))
+    ratio = max(_ratios(arm) & _ratios(none), default=None)
+    if ratio is None:
+        return {}
     return stats.paired_shifts(values_at(none.curves[metric], ratio), values_at(arm.curves[metric], ratio))
 
 
 def _ratios(arm: Arm) -> set[float]:
-    return {point.bias_ratio for point in arm.curves["bias"]}
+    return {point.bias_ratio for point in arm.curves["bias"] if point.bias_ratio > 0}
 
 
 def _dominates(first: FrontierPoint, second: FrontierPoint) -> bool:

@@ -42,7 +42,7 @@ class Hypothesis:
         untested (`str`, *optional*, defaults to `""`):
             Why it is not tested; empty if it is.
         left_out (`tuple[str, ...]`, *optional*):
-            Tasks on which its arms could not be measured.
+            Tasks on which its arms could not be measured, or whose seeds do not differ, so that there is no scale.
     """
 
     claim: str
@@ -90,6 +90,7 @@ def named_hypotheses(
                 SHIFTS,
                 result.p,
                 untested=difference.untested,
+                left_out=difference.left_out,
             )
         )
     for mitigation in _mitigations(related, dose):
@@ -137,7 +138,7 @@ def _pooled(
         SLOPES,
         p,
         untested=_why(related, pooled) if math.isnan(p) else "",
-        left_out=tuple(task.name for task in related if not values(task)),
+        left_out=tuple(task.name for task in related if not values(task) or not math.isfinite(task.scale)),
     )
 
 

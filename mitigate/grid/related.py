@@ -32,7 +32,8 @@ class RelatedControl:
         result (`DifferenceInDifferences`):
             The difference of the mean standardised shifts from ρ = 0 to the largest ratio of every task.
         left_out (`tuple[str, ...]`):
-            Tasks whose bias at ρ = 0 is the same in all seeds, so that their shift has no scale.
+            Tasks that do not have the arm, or whose bias at ρ = 0 is the same in all seeds, so that their shift has no
+            scale.
         untested (`str`):
             Why there is no interval; empty if there is one.
     """
@@ -91,6 +92,7 @@ def related_against_control(tasks: Sequence[TaskAnalysis], mitigation: str, dose
     for task in tasks:
         ends = _ends(task, mitigation, dose)
         if ends is None:
+            left_out.append(task.name)
             continue
         shifts = stats.standardised_shifts(ends[0], ends[1]).values()
         if len(ends[0]) >= FEWEST_SEEDS and any(math.isnan(shift) for shift in shifts):

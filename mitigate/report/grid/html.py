@@ -132,7 +132,9 @@ def _frontier_tables(grid: GridAnalysis) -> tuple[Table, ...]:
 
 def _frontier(grid: GridAnalysis) -> Section:
     if not grid.frontier:
-        return Section("", (), note="There is no frontier: a scale for bias needs two seeds that differ.")
+        return Section(
+            "", (), note="There is no frontier: it needs two seeds that differ, and a bias ratio above 0 of every arm."
+        )
     return Section("", _frontier_tables(grid), (Markup(figures.frontier_figure(grid)),))
 
 

@@ -25,9 +25,10 @@ def hypothesis_table(grid: GridAnalysis) -> Table:
         ("claim", "effect", "unit", "p", "p (Holm)"),
         tuple(rows),
         name="hypotheses",
-        columns=("claim", "mitigation", *ESTIMATE, "unit", "p", "p_holm", "untested"),
+        columns=("claim", "mitigation", *ESTIMATE, "unit", "p", "p_holm", "untested", "left_out"),
         digits=tuple(
-            (h.claim, h.mitigation, *digits_of(h.interval), h.unit, h.p, h.p_holm, h.untested) for h in grid.hypotheses
+            (*(h.claim, h.mitigation, *digits_of(h.interval), h.unit, h.p, h.p_holm, h.untested), " ".join(h.left_out))
+            for h in grid.hypotheses
         ),
     )
 

@@ -57,7 +57,9 @@ def _hypothesis(hypothesis: Hypothesis) -> str:
     )
     grade = finding(hypothesis.interval, hypothesis.p_holm)
     if hypothesis.left_out:
-        evidence += f", without {', '.join(hypothesis.left_out)}, where it could not be measured"
+        evidence += (
+            f", without {', '.join(hypothesis.left_out)}, where it could not be measured or seeds do not differ"
+        )
     if grade == "detected" and hypothesis.interval.estimate > 0:
         return f"{opening}: {evidence}."
     # The test of a standardised difference does not need the standard deviations, of which its interval allows.
