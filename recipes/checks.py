@@ -126,6 +126,11 @@ def _check_places(config: SweepConfig) -> Iterator[str]:
     nearest_there = next((path for path in (output, *output.parents) if path.exists()), None)
     if nearest_there is not None and not nearest_there.is_dir():
         yield f"`output_dir` must be a folder, and {nearest_there} is a file."
+    if (config.run.gpus_per_cell or 0) > 1:
+        yield (
+            f"`gpus_per_cell` must be at most 1, as a cell of a sweep trains in one process on one GPU, got "
+            f"{config.run.gpus_per_cell:g}. A model that needs more is trained by recipes/train.py (docs/recipes.md)."
+        )
     if config.run.engine == "ray" and find_spec("ray") is None:
         yield "`engine: ray` needs Ray, which is not installed here: pip install 'mitigate[ray]'"
 

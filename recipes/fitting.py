@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, cast
 
-import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase, Trainer, set_seed
 
@@ -18,9 +17,9 @@ from mitigate.masks import MaskConfig, ensure_mask_tokens
 from mitigate.masks.config import mask_token_ids
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.baselines import ROW_BASELINES
-from mitigate.recipes.config import SweepConfig
+from mitigate.recipes.config import ConfigError, SweepConfig
 from mitigate.recipes.grid import run_name
-from mitigate.recipes.launching import processes
+from mitigate.recipes.launching import crowded_devices, processes
 from mitigate.recipes.measuring import Asking
 from mitigate.recipes.models import load_model
 from mitigate.recipes.tasks import Task
@@ -72,6 +71,9 @@ def fit_cell(config: SweepConfig, task: Task, cell: Cell, source: str, rows: Dat
 
     Returns:
         `Fitted`: Trainer, tokenizer and tag.
+
+    Raises:
+        ConfigError: If several GPUs are visible to a process that trains alone.
     """
     classify = config.model.architecture == "classification"
     set_seed(cell.seed)
@@ -154,21 +156,18 @@ def _with_marks(
 
 
 def _settings(config: SweepConfig, cell: Cell) -> FitSettings:
-    together = processes()
-    # One process without a launcher spreads each batch size over all GPUs that it sees.
-    devices = max(1, torch.cuda.device_count()) if together == 1 else 1
+    if crowded := crowded_devices():
+        raise ConfigError(crowded)
     return FitSettings(
         output_dir=Path(config.run.output_dir) / "trainer",
         seed=cell.seed,
         epochs=config.fit.epochs,
         learning_rate=config.fit.learning_rate,
-        batch_size=config.fit.batch_size // together,
+        batch_size=config.fit.batch_size // processes(),
         max_length=config.fit.max_length,
         lora_rank=config.model.lora_rank if config.model.lora else None,
         report_to=config.run.report_to,
         project=config.run.project,
         run_name=run_name(config, cell),
-        max_steps=equal_steps(
-            config.fit.training_rows, rows_per_step=config.fit.batch_size * devices, epochs=config.fit.epochs
-        ),
+        max_steps=equal_steps(config.fit.training_rows, rows_per_step=config.fit.batch_size, epochs=config.fit.epochs),
     )

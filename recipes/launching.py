@@ -28,6 +28,23 @@ def processes() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def crowded_devices() -> str:
+    """
+    Tell why a process that trains alone cannot do so with the GPUs that it sees.
+
+    Returns:
+        `str`: A sentence; empty if it sees one at most.
+    """
+    devices = torch.cuda.device_count()
+    if processes() > 1 or devices <= 1:
+        return ""
+    return (
+        f"This process sees {devices} GPUs, and transformers would give each of them a batch, so that the cell would "
+        "be trained on batches of another size. Set `CUDA_VISIBLE_DEVICES=0`, or start one process for each GPU: "
+        f"`accelerate launch --config_file recipes/accelerate/ddp.yaml --num_processes {devices}`."
+    )
+
+
 def train_on_cpu() -> bool:
     """
     Tell whether several processes are to train without an accelerator, which accelerate does only when told to.

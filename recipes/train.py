@@ -38,7 +38,7 @@ from mitigate.recipes.checks import check_config
 from mitigate.recipes.config import PARTS, ConfigError, SweepConfig, read_arguments
 from mitigate.recipes.fitting import asking_of, fit_cell
 from mitigate.recipes.grid import cell_id, cells_of
-from mitigate.recipes.launching import alone, processes, train_on_cpu
+from mitigate.recipes.launching import alone, crowded_devices, processes, train_on_cpu
 from mitigate.recipes.models import check_model, load_trained
 from mitigate.recipes.records import records_folder, write_record
 from mitigate.recipes.tasks import Task
@@ -86,12 +86,14 @@ def parse_cell(arguments: list[str]) -> tuple[SweepConfig, Cell]:
         `tuple[SweepConfig, Cell]`: Both, checked.
 
     Raises:
-        ConfigError: If the configuration cannot be run, the cell is none of its grid, or its processes cannot share a
-            batch.
+        ConfigError: If the configuration cannot be run, the cell is none of its grid, its processes cannot share a
+            batch, or one process sees several GPUs.
     """
     (*parts, place), problems = read_arguments((*PARTS, CellArguments), arguments, sys.modules[__name__].__doc__)
     config = SweepConfig(*parts)
     problems += check_config(config)
+    if crowded := crowded_devices():
+        problems.append(crowded)
     if config.fit.batch_size % processes():
         problems.append(
             f"`batch_size` must be a multiple of {processes()}, the number of processes, which share each batch; got "

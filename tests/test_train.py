@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from mitigate.cells import Cell
-from mitigate.recipes.cell import make_task, run_cell
+from mitigate.recipes.cell import base_source, make_task, run_cell, training_mix
 from mitigate.recipes.config import ConfigError, parse_config
+from mitigate.recipes.fitting import fit_cell
 from mitigate.recipes.launching import alone, processes
 from mitigate.recipes.train import main, parse_cell
 from tests.test_suite import SMALL
@@ -65,6 +67,21 @@ def test_processes_must_share_the_batch(arguments, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ConfigError, match=r"`batch_size` must be a multiple of 3, the number of processes, .* got 16"):
         parse_cell(arguments)
+
+
+def test_one_process_does_not_spread_a_cell_over_gpus(arguments, monkeypatch, capsys):
+    config, cell = parse_cell(arguments)
+    task = make_task(config)
+    source, rows = base_source(config, task, 0), training_mix(config, task, cell)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    assert main(arguments) == 2
+    assert "This process sees 8 GPUs" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"This process sees 8 GPUs.* Set `CUDA_VISIBLE_DEVICES=0`"):
+        fit_cell(config, task, cell, source, rows)
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert parse_cell(arguments)[1] == cell
+    with pytest.raises(ConfigError, match=r"`gpus_per_cell` must be at most 1, .* got 2"):
+        parse_config([*arguments, "--gpus_per_cell", "2"])
 
 
 def test_what_runs_alone_knows_nothing_of_the_launch(monkeypatch):
