@@ -105,6 +105,42 @@ class TestHiring:
         with pytest.raises(ValueError, match=r"shape \(3,\), and its prompt has 2"):
             self.task.score(asked("ab"), [np.ones(3)])
 
+    def names(self, rate):
+        """Every name of a against every name of b; `rate` is the share of panels that each of a wins."""
+        prompts, answers = [], []
+        for number, share in enumerate(rate):
+            for other in range(len(rate)):
+                pair = (f"a{number}", f"b{other}")
+                prompts.append(Prompt("", choices=pair, item={"groups": ["a", "b"]}))
+                answers.append(pair[other >= round(share * len(rate))])
+        return self.task.score(prompts, answers)
+
+    def test_the_gap_over_names_by_hand(self):
+        rates = [0.75, 0.5, 1.0, 0.75]
+        scores = self.names(rates)
+        assert scores.bias == 0.5
+        # An effect is twice a rate, as each panel halves it; the groups are as far apart as their rates. Of two
+        # groups, Tukey's test is a t test.
+        others = [sum(other >= 4 * rate for rate in rates) / 4 for other in range(4)]
+        first, second = 2 * np.array(rates), 2 * np.array(others)
+        expected = ttest_ind(first - first.mean() + 0.5, second - second.mean())
+        interval = expected.confidence_interval()
+        found = [scores.details[name] for name in ("names_p", "gap_low", "gap_high")]
+        assert found == pytest.approx([expected.pvalue, interval.low, interval.high], rel=1e-4)
+
+    def test_names_that_decide_are_no_finding(self):
+        # One popular name in a group of four: the rates differ, and as much between names as between groups.
+        scores = self.names([1.0, 0.5, 0.5, 0.5])
+        assert scores.bias == 0.25
+        assert scores.details["names_p"] > 0.2
+        assert scores.details["gap_low"] < 0 < scores.details["gap_high"]
+
+    def test_names_that_say_nothing_of_each_other(self):
+        for answered in (["a", "a"], ["?", "?"]):
+            scores = self.task.score(asked("ab", "ba"), answered)
+            assert math.isnan(scores.details["names_p"])
+        assert math.isnan(self.names([1.0] * 4).details["names_p"])  # no name differs from another of its group
+
     def test_different_panels_are_refused(self):
         with pytest.raises(ValueError, match="same groups in all"):
             self.task.score(asked("ab", "ac"), ["a", "a"])
