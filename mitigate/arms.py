@@ -140,6 +140,8 @@ def draw_mix(
     """
     _check_request(arm, rows, bias_ratio, seed, len(real))
     with_augmented = arm in ("replace", "add") and bias_ratio > 0
+    if with_augmented and len(augmented) == 0:
+        raise ValueError("There are no augmented rows to draw from.")
     pool = augmented if with_augmented else real.select([])
     joined = join(real, pool, column)
     strata = find_strata(real, pool, [label] if label else [])
@@ -221,8 +223,8 @@ def allocate(total: int, quotas: NDArray[np.floating[Any]]) -> Indices:
 def _check_request(arm: Arm, rows: int, bias_ratio: float, seed: int, real_rows: int) -> None:
     if arm not in ARMS:
         raise ValueError(f"`arm` must be one of {', '.join(ARMS)}, got '{arm}'.")
-    if rows < 1:
-        raise ValueError(f"`rows` must be at least 1, got {rows}.")
+    if not (isinstance(rows, int | np.integer) and rows >= 1):
+        raise ValueError(f"`rows` must be a whole number of at least 1, got {rows!r}.")
     check_seed(seed)
     if real_rows == 0:
         raise ValueError("There are no real rows to draw from.")

@@ -87,8 +87,9 @@ def match_controls(
         `MatchedControls`: The pairs in the order of the augmented rows, and the balance.
 
     Raises:
-        ValueError: If `covariates` is empty, a column is missing, has empty or infinite values, or varies on neither
-            side; if the caliper is not above 0, or the seed below 0; or if no pair can be made.
+        ValueError: If `covariates` is empty, or `exact` is one text; if a column is missing, has empty or infinite
+            values, or varies on neither side; if the caliper is not above 0, or the seed below 0; or if no pair can be
+            made.
 
     Example:
     ```python
@@ -102,7 +103,7 @@ def match_controls(
     (['c', 'a'], ['d', 'e'])
     ```
     """
-    _check_request(real, augmented, covariates, caliper)
+    _check_request(real, augmented, covariates, exact, caliper)
     check_seed(seed)
     strata = find_strata(real, augmented, exact)
     sides = _covariates(real, covariates, "real"), _covariates(augmented, covariates, "augmented")
@@ -138,13 +139,17 @@ def _number_pairs(rows: Dataset, chosen: Indices) -> Dataset:
     return rows.add_column(PAIR_COLUMN, numbers).select(chosen)
 
 
-def _check_request(real: Dataset, augmented: Dataset, covariates: Sequence[str], caliper: float) -> None:
+def _check_request(
+    real: Dataset, augmented: Dataset, covariates: Sequence[str], exact: Sequence[str], caliper: float
+) -> None:
     if not covariates or isinstance(covariates, str):
         raise ValueError(
             f"`covariates` must list at least one numeric column, such as ['length'], got {covariates!r}."
         )
-    if not 0 < caliper < np.inf:
-        raise ValueError(f"`caliper` must be above 0 and finite, got {caliper}.")
+    if isinstance(exact, str):
+        raise ValueError(f"`exact` must list columns, such as ['label'], got {exact!r}.")
+    if not (isinstance(caliper, int | float | np.integer | np.floating) and 0 < caliper < np.inf):
+        raise ValueError(f"`caliper` must be a number above 0 and finite, got {caliper!r}.")
     for rows, kind in ((real, "real"), (augmented, "augmented")):
         if len(rows) < 2:
             raise ValueError(f"Matching needs at least two rows a side, got {len(rows)} {kind} row(s).")

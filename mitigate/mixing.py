@@ -19,28 +19,28 @@ def check_bias_ratio(bias_ratio: float) -> None:
             Bias ratio \\( \rho \\).
 
     Raises:
-        ValueError: If it is outside [0, 1).
+        ValueError: If it is no number in [0, 1).
     """
-    if not 0 <= bias_ratio < 1:
+    if not (isinstance(bias_ratio, int | float | np.integer | np.floating) and 0 <= bias_ratio < 1):
         raise ValueError(
-            f"The bias ratio must lie in [0, 1), got {bias_ratio}: it is the share of augmented rows, and a mix needs "
-            "real rows as well."
+            f"The bias ratio must lie in [0, 1), got {bias_ratio!r}: it is the share of augmented rows, and a mix "
+            "needs real rows as well."
         )
 
 
 def check_seed(seed: int) -> None:
     """
-    Refuse a seed that numpy cannot take.
+    Refuse a seed that numpy or scikit-learn cannot take.
 
     Args:
         seed (`int`):
             The seed.
 
     Raises:
-        ValueError: If it is negative.
+        ValueError: If it is no whole number in [0, 2**32).
     """
-    if seed < 0:
-        raise ValueError(f"`seed` must be at least 0, got {seed}.")
+    if not (isinstance(seed, int | np.integer) and 0 <= seed < 2**32):
+        raise ValueError(f"`seed` must be a whole number in [0, 2**32), got {seed!r}.")
 
 
 def bias_counts(rows: int, bias_ratio: float) -> tuple[int, int]:

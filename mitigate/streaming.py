@@ -62,7 +62,8 @@ def mix_streams(
         `IterableDataset`: The mix. At a bias ratio of 0 it is the real rows, with the column.
 
     Raises:
-        ValueError: If the bias ratio or the seed is out of range, the columns differ, or `column` is one of them.
+        ValueError: If the bias ratio or the seed is out of range, the columns differ or cannot be known, or `column`
+            is one of them.
 
     Example:
     ```python
@@ -78,7 +79,7 @@ def mix_streams(
     check_bias_ratio(bias_ratio)
     check_seed(seed)
     # A stream that was mapped does not know its columns before its first row was read.
-    real, augmented = real._resolve_features(), augmented._resolve_features()
+    real, augmented = _with_features(real, "real"), _with_features(augmented, "augmented")
     check_same_columns(real.features, augmented.features)
     check_new_column(real.features, column)
     turns = interleave_datasets([_mark(real, column, False), _mark(augmented, column, True)])
@@ -88,6 +89,13 @@ def mix_streams(
         distributed=turns._distributed,
         token_per_repo_id=turns._token_per_repo_id,
     )
+
+
+def _with_features(rows: IterableDataset, kind: str) -> IterableDataset:
+    try:
+        return rows._resolve_features()
+    except StopIteration:
+        raise ValueError(f"The stream of {kind} rows has no row, so that its columns are not known.") from None
 
 
 def _mark(rows: IterableDataset, column: str, flag: bool) -> IterableDataset:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
 from dataclasses import asdict
@@ -32,12 +33,13 @@ from mitigate.misalignment import (
     read_answers,
     read_features,
     read_rows,
-    word_features,
 )
+from mitigate.mixing import check_seed
 from mitigate.report.audit import findings, render, write_html
 from mitigate.spacy_pipelines import load_pipeline
 
 PACKAGES = ("mitigate", "numpy", "scipy", "scikit-learn", "transformers")
+FILES = ("audit.html", "audit.json")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,30 +51,51 @@ def main(arguments: list[str] | None = None) -> int:
             Command line; by default the program's.
 
     Returns:
-        `int`: 0; 2 if the input cannot be audited, and then nothing is written.
+        `int`: 0; 2 if the input cannot be audited or the output not be written.
     """
     options = _parser().parse_args(arguments)
     status = Console(stderr=True)
     try:
+        folder = _output_folder(options.output_dir)
         with status.status("Reading and measuring"):
             result = _measure(options)
-        folder = Path(options.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        _write(result, options, folder)
     except (ValueError, ImportError, OSError) as error:
         print(f"This cannot be audited: {error}", file=sys.stderr)
         return 2
-    config = {name: value for name, value in vars(options).items() if value is not None}
-    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-    write_html(result, folder / "audit.html", title=options.title, config=config, versions=versions)
-    told = {finding.factor: asdict(finding) for finding in findings(result)}
-    record = {"findings": told, **result.to_dict(), "config": config, "versions": versions}
-    replace_file(folder / "audit.json", json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     Console().print(render(result))
     print(f"\nWritten: {folder / 'audit.html'} and {folder / 'audit.json'}")
     return 0
 
 
+def _output_folder(name: str) -> Path:
+    """Refuse what cannot be written to, before minutes are spent on measuring."""
+    folder = Path(name)
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"`--output_dir` must be a folder, and {path} is a file.")
+    for file in FILES:
+        if (folder / file).is_dir():
+            raise ValueError(f"{folder / file} is a folder, and a file of this name is to be written: move it away.")
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(f"`--output_dir`: {existing} may not be written to. Name another folder.")
+    return folder
+
+
+def _write(result: Audit, options: argparse.Namespace, folder: Path) -> None:
+    page, data = (folder / file for file in FILES)
+    config = {name: value for name, value in vars(options).items() if value is not None}
+    versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_html(result, page, title=options.title, config=config, versions=versions)
+    told = {finding.factor: asdict(finding) for finding in findings(result)}
+    record = {"findings": told, **result.to_dict(), "config": config, "versions": versions}
+    replace_file(data, json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
 def _measure(options: argparse.Namespace) -> Audit:
+    check_seed(options.seed)
     columns = {name: getattr(options, name) for name in ("text", "label", "group", "id")}
     real, augmented = read_rows(options.real, **columns), read_rows(options.augmented, **columns)
     answers = None
@@ -92,12 +115,12 @@ def _measure(options: argparse.Namespace) -> Audit:
     )
 
 
-def _features(options: argparse.Namespace, real: TextRows, augmented: TextRows) -> Features:
+def _features(options: argparse.Namespace, real: TextRows, augmented: TextRows) -> Features | None:
     if options.embeddings:
         return read_features(options.embeddings[0], options.embeddings[1], (len(real), len(augmented)))
     if options.encoder:
         return encoder_features(options.encoder, real.texts, augmented.texts)
-    return word_features(real.texts, augmented.texts, seed=options.seed)
+    return None
 
 
 def _parser() -> argparse.ArgumentParser:

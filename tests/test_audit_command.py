@@ -160,12 +160,15 @@ class TestCommand:
             (["--encoder", "nowhere"], "The encoder 'nowhere' cannot be loaded"),
             (["--values", "none.jsonl"], "There is no file none.jsonl"),
             (["--respondents", "0", "--values", "v.jsonl"], "`respondents` must be at least 1"),
-            (["--output_dir", "real.csv/out"], "real.csv"),
+            (["--output_dir", "real.csv/out"], "`--output_dir` must be a folder, and real.csv is a file"),
+            (["--output_dir", "taken"], "taken/audit.html is a folder"),
+            (["--seed", "-1"], "`seed` must be a whole number in [0, 2**32), got -1"),
         ],
     )
     def test_what_cannot_be_audited_writes_nothing(self, tmp_path, capsys, change, message):
         row = {"question": "q", "culture": "A", "options": ["x", "y"], "human": [1, 0], "augmented": [0, 1]}
         Path("v.jsonl").write_text(json.dumps(row), encoding="utf-8")
+        Path("taken/audit.html").mkdir(parents=True)
         assert cli.main(["audit", *self.files(tmp_path), *change]) == 2
         error = capsys.readouterr().err.strip()
         assert error.startswith("This cannot be audited: ") and message in error

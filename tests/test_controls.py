@@ -196,8 +196,10 @@ class TestErrors:
         [
             (rows([1, 2]), {"covariates": []}, "`covariates` must list at least one"),
             (rows([1, 2]), {"covariates": "length"}, "must list at least one numeric column.*got 'length'"),
-            (rows([1, 2]), {"caliper": 0}, "`caliper` must be above 0 and finite, got 0"),
-            (rows([1, 2]), {"seed": -1}, "`seed` must be at least 0, got -1"),
+            (rows([1, 2]), {"exact": "label"}, r"`exact` must list columns, such as \['label'\], got 'label'"),
+            (rows([1, 2]), {"caliper": 0}, "`caliper` must be a number above 0 and finite, got 0"),
+            (rows([1, 2]), {"caliper": "0.2"}, "`caliper` must be a number above 0 and finite, got '0.2'"),
+            (rows([1, 2]), {"seed": -1}, "`seed` must be a whole number in"),
             (rows([1]), {}, "at least two rows a side, got 1 real"),
             (rows([1, 2], pair=[0, 1]), {}, "`pair` is a column of the rows already"),
             (rows([1, 2]), {"covariates": ["words"]}, "`words` is not a column of the real rows"),

@@ -238,8 +238,11 @@ class TestErrors:
         ("options", "message"),
         [
             ({"arm": "mixed"}, "`arm` must be one of replace, add, drop, repeat, got 'mixed'"),
-            ({"seed": -1}, "`seed` must be at least 0, got -1"),
-            ({"rows": 0}, "`rows` must be at least 1, got 0"),
+            ({"seed": -1}, "`seed` must be a whole number in"),
+            ({"seed": 0.5}, "`seed` must be a whole number in.*got 0.5"),
+            ({"rows": 0}, "`rows` must be a whole number of at least 1, got 0"),
+            ({"rows": 50.0}, "`rows` must be a whole number of at least 1, got 50.0"),
+            ({"bias_ratio": "0.3"}, r"must lie in \[0, 1\), got '0.3'"),
             ({"bias_ratio": 1.0}, r"must lie in \[0, 1\), got 1.0"),
             ({"rows": 1, "bias_ratio": 0.9}, "0.9 leaves no real row of `rows=1`"),
         ],
@@ -247,6 +250,10 @@ class TestErrors:
     def test_arguments_out_of_range(self, options, message):
         with pytest.raises(ValueError, match=message):
             draw_mix(rows("r", 20), rows("a", 20), **{"rows": 10, "bias_ratio": 0.5, "seed": 0, **options})
+
+    def test_no_augmented_rows(self):
+        with pytest.raises(ValueError, match="There are no augmented rows to draw from"):
+            draw_mix(rows("r", 20), rows("a", 0), rows=10, bias_ratio=0.5, seed=0)
 
     def test_a_label_of_which_nothing_real_is_left_cannot_be_repeated(self):
         with pytest.raises(ValueError, match="no real row of label=y is left to repeat"):

@@ -120,12 +120,13 @@ def test_what_datasets_offers_strays():
     ("real", "options", "message"),
     [
         (stream("r", 3), {"bias_ratio": 1.0, "seed": 0}, r"must lie in \[0, 1\)"),
-        (stream("r", 3), {"bias_ratio": 0.5, "seed": -1}, "`seed` must be at least 0, got -1"),
+        (stream("r", 3), {"bias_ratio": 0.5, "seed": -1}, "`seed` must be a whole number in"),
         (
             stream("r", 3).rename_column("text", "prompt"),
             {"bias_ratio": 0.5, "seed": 0},
             r"same columns, got \['prompt'\]",
         ),
+        (IterableDataset.from_generator(lambda: iter(())), {"bias_ratio": 0.5, "seed": 0}, "of real rows has no row"),
         (stream("r", 3), {"bias_ratio": 0.5, "seed": 0, "column": "text"}, "`text` is a column of the rows already"),
     ],
 )

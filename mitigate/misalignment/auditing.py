@@ -15,6 +15,7 @@ from mitigate.misalignment.tables import AnswerTable, TextRows
 from mitigate.misalignment.taggers import Tagger
 from mitigate.misalignment.values import Answers, ValueMisalignment, value_misalignment
 from mitigate.misalignment.wording import groups_by_words
+from mitigate.mixing import check_seed
 
 # Cultures of which the farthest question is kept to be shown.
 _SHOWN = 6
@@ -105,7 +106,8 @@ def audit(
 
     Raises:
         ValueError: If a side has fewer than ten rows; if only one side has labels or groups; if no label or no group
-            is on both sides; if the groups of a column are only one; or if features and rows do not fit together.
+            is on both sides; if the groups of a column are only one; if features and rows do not fit together; or if
+            the seed is out of range.
 
     Example:
     ```python
@@ -121,6 +123,7 @@ def audit(
     (True, True)
     ```
     """
+    check_seed(seed)
     _check_sides(real, augmented)
     labels = (real.labels, augmented.labels) if real.labels and augmented.labels else None
     features = features or word_features(real.texts, augmented.texts, seed=seed)
