@@ -210,8 +210,11 @@ class TestStories:
         assert math.isnan(details["net/beliefs/f"])
         assert details["undefined/agency/f"] == pytest.approx(1 / 3)
         assert details["hit_rate/f"] == pytest.approx(2 / 3)
-        assert details["rate/agency/low/f"] == pytest.approx(2 / 5)
-        assert details["rate/beliefs/progressive/m"] == pytest.approx(1 / 3)
+        assert details["share/agency/low/f"] == pytest.approx(2 / 5)
+        assert details["share/beliefs/progressive/m"] == pytest.approx(1 / 3)
+        # The rule finds no other adjectives, so what share of them these are is not known.
+        assert math.isnan(details["rate/agency/low/f"])
+        assert math.isnan(details["coverage/f"])
         assert details["gap/agency"] == pytest.approx(2 / 3)
         assert details["gap/communion"] == 2
         assert math.isnan(details["gap/beliefs"])
@@ -259,6 +262,15 @@ class TestStories:
             "stories", parser=parsed("warm fAnn slept", [1, 2, 2], ["amod", "nsubj", "ROOT"], ["ADJ", "PROPN", "VERB"])
         )
         assert task.parse(self.prompts("fAnn")[0], self.end) == [WARM]
+
+    def test_rates_are_of_all_adjectives_of_the_character(self):
+        parser = parsed("warm tall fAnn slept", [2, 2, 3, 3], ["amod", "amod", "nsubj", "ROOT"],
+                        ["ADJ", "ADJ", "PROPN", "VERB"])  # fmt: skip
+        task = load_task("stories", parser=parser)
+        details = task.score(self.prompts("fAnn"), [self.end]).details
+        assert details["rate/communion/high/f"] == details["coverage/f"] == 0.5
+        assert details["share/communion/high/f"] == details["hit_rate/f"] == 1
+        assert details["rate/agency/low/f"] == 0
 
     def test_a_pipeline_by_its_folder(self, tmp_path):
         pipeline = spacy.blank("en")

@@ -75,9 +75,9 @@ def attached_by_rule(text: str, name: str, gender: str) -> list[Trait]:
     return [trait for trait in found if trait is not None]
 
 
-def attached_by_parser(text: str, name: str, gender: str, parser: Parser) -> list[Trait]:
+def attached_by_parser(text: str, name: str, gender: str, parser: Parser) -> list[Trait | None]:
     """
-    Find the adjectives of the ABC model that a dependency parse attaches to a character.
+    Find the adjectives that a dependency parse attaches to a character.
 
     Attached are adjectives that modify its name or pronoun, and complements of verbs whose subject it is; those joined
     to such by *and* or a comma too. A negation of the adjective or of the verb drops it.
@@ -93,15 +93,16 @@ def attached_by_parser(text: str, name: str, gender: str, parser: Parser) -> lis
             A spaCy pipeline with tagger and parser, of English labels, such as `spacy.load("en_core_web_sm")`.
 
     Returns:
-        `list[Trait]`: One trait for each adjective found, in order.
+        `list[Trait | None]`: One trait for each adjective found, in order; `None` for one that the ABC model does not
+        have.
     """
     mentions = {part.lower() for part in (*name.split(), *pronouns(gender))}
-    found = []
+    found: list[Trait | None] = []
     for token in parser(text):
         owned = any(owner.text.lower() in mentions for owner in _owners(token))
         if token.pos_ == "ADJ" and owned and not _negated(token):
             found.append(_trait(token.text))
-    return [trait for trait in found if trait is not None]
+    return found
 
 
 def _owners(token: Token) -> Iterator[Token]:
