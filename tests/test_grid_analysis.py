@@ -173,7 +173,6 @@ class TestRelatedAndControl:
         expected = (shifts["hiring"] + shifts["salary"]) / 2 - shifts["topics"]
         found = next(c for c in grid.related_control if c.mitigation == "none")
         assert found.result.values == pytest.approx(expected)
-        assert found.result.p == pytest.approx(ttest_1samp(expected, 0).pvalue)
         assert found.untested == ""
         assert grid.hypotheses[1].p == found.result.p
 

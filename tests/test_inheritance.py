@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import bootstrap, ttest_1samp, ttest_ind
+from scipy.stats import bootstrap, t, ttest_1samp, ttest_ind
 
 from mitigate.stats import (
     closure,
@@ -108,12 +108,12 @@ def test_difference_in_differences_by_hand():
     result, j, sd = difference_in_differences([related], [control]), 1 / math.sqrt(math.pi), math.sqrt(4 / 3)
     values = [j * (a - b / sd) for a, b in ((2, 2), (3, 2), (1, 1))]
     assert result.values == pytest.approx(values)
-    assert result.p == pytest.approx(ttest_1samp(values, 0).pvalue)
     parts = j * 2, j * (5 / 3) / sd
     error = math.sqrt(np.var(values, ddof=1) / 3 + (parts[0] ** 2 + parts[1] ** 2) / 4)
     assert result.interval.estimate == pytest.approx(np.mean(values))
     assert result.interval.half_width == pytest.approx(4.302653 * error, rel=1e-6)
     assert result.interval.n == 3
+    assert result.p == pytest.approx(2 * t.sf(np.mean(values) / error, 2))
 
 
 def test_difference_in_differences_covers_and_raises_no_false_alarms():
@@ -122,9 +122,22 @@ def test_difference_in_differences_covers_and_raises_no_false_alarms():
         for shift in (0.5, 2.5)
         for i in range(600)
     ]
-    assert 0.03 <= np.mean([result.p <= 0.05 for result in results[:600]]) <= 0.075
+    assert np.mean([result.p <= 0.05 for result in results[:600]]) <= 0.075
+    assert all((result.p <= 0.05) == (result.interval.low > 0 or result.interval.high < 0) for result in results)
     for truth, half in ((0.0, results[:600]), (2.0, results[600:])):
         assert 0.93 <= np.mean([r.interval.low <= truth <= r.interval.high for r in half]) <= 0.995
+
+
+def test_tasks_that_all_grow_alike_raise_no_false_alarm():
+    """An error of a standard deviation scales all seeds alike, which a test over seeds takes for a difference."""
+    generator = np.random.default_rng(0)
+    found = []
+    for _ in range(300):
+        starts = generator.normal(0, 1, (2, 5))
+        ends = starts + 5 + generator.normal(0, 0.3, starts.shape)
+        sides = [[(dict(enumerate(a)), dict(enumerate(b)))] for a, b in zip(starts, ends, strict=True)]
+        found.append(difference_in_differences(*sides).p <= 0.05)
+    assert np.mean(found) <= 0.075
 
 
 def test_tasks_of_one_standard_deviation_share_its_uncertainty():
@@ -159,7 +172,7 @@ def test_difference_in_differences_without_enough():
 def test_pairing_by_seed_takes_out_what_the_tasks_share():
     rng = np.random.default_rng(0)
     common, starts = 3 * rng.normal(size=8), rng.normal(size=(2, 8))
-    ends = [start + common + shift + 0.3 * rng.normal(size=8) for start, shift in zip(starts, (1.5, 0.0), strict=True)]
+    ends = [start + common + shift + 0.3 * rng.normal(size=8) for start, shift in zip(starts, (2.0, 0.0), strict=True)]
     sides = [[(dict(enumerate(start)), dict(enumerate(end)))] for start, end in zip(starts, ends, strict=True)]
     assert difference_in_differences(*sides).p < 0.05
     assert ttest_ind(*(end - start for start, end in zip(starts, ends, strict=True))).pvalue > 0.05

@@ -12,7 +12,7 @@ from scipy.special import gammaln
 
 from mitigate.intervals import Interval
 from mitigate.stats.inheritance import paired_shifts
-from mitigate.stats.means import LEVEL, Floats, all_same, mean_p
+from mitigate.stats.means import LEVEL, Floats, all_same, mean_interval, mean_p
 
 Task = tuple[Mapping[int, float], Mapping[int, float]]
 
@@ -26,8 +26,7 @@ class DifferenceInDifferences:
         interval (`Interval`):
             In standard deviations of the tasks between seeds; `n` counts the seeds that all tasks have.
         p (`float`):
-            Two-sided t test over seeds that it is 0. It can be small where the interval includes 0: whether there is a
-            difference does not depend on the standard deviations, how large it is does.
+            Two-sided t test that it is 0, with the standard error of the interval.
         values (`tuple[float, ...]`):
             The difference of every seed, in ascending order of the seed.
     """
@@ -78,8 +77,9 @@ def difference_in_differences(
     where v are the differences by seed, d the mean standardised shifts of the tasks with their weights w (one over the
     number of related tasks, minus one over that of the control tasks), and r the correlations of the tasks over seeds
     at the start. The second term is the large-sample variance of the standard deviations, as for other standardised
-    effects (Hedges & Olkin 1985, ch. 5); without it, the interval covers too rarely where there is a difference
-    (`benchmarks/validity.py`).
+    effects (Hedges & Olkin 1985, ch. 5). Without it the interval covers too rarely where there is a difference, and
+    the test alarms too often where related and control tasks grow alike: an error in a standard deviation is the same
+    in all seeds, which looks like a difference (`benchmarks/validity.py`).
 
     Args:
         related (`Sequence[tuple[Mapping[int, float], Mapping[int, float]]]`):
@@ -110,11 +110,13 @@ def difference_in_differences(
     n = len(seeds)
     if not n or not np.isfinite(values).all():
         return DifferenceInDifferences(Interval(math.nan, math.nan, math.nan, n), math.nan, tuple(values.tolist()))
-    p, mean = mean_p(values.tolist()), float(values.mean())
-    if math.isnan(p):
-        return DifferenceInDifferences(Interval(mean, math.nan, math.nan, n), p, tuple(values.tolist()))
-    variance = values.var(ddof=1) / n + _scale_variance(weights * shifts.mean(axis=1), starts)
-    half = float(distributions.t.ppf((1 + level) / 2, n - 1)) * math.sqrt(variance)
+    mean = float(values.mean())
+    if all_same(values):
+        same = values.tolist()
+        return DifferenceInDifferences(mean_interval(same, level), mean_p(same), tuple(same))
+    error = math.sqrt(values.var(ddof=1) / n + _scale_variance(weights * shifts.mean(axis=1), starts))
+    half = float(distributions.t.ppf((1 + level) / 2, n - 1)) * error
+    p = 2 * float(distributions.t.sf(abs(mean) / error, n - 1))
     return DifferenceInDifferences(Interval(mean, mean - half, mean + half, n), p, tuple(values.tolist()))
 
 

@@ -62,9 +62,6 @@ def _hypothesis(hypothesis: Hypothesis) -> str:
         )
     if grade == "detected" and hypothesis.interval.estimate > 0:
         return f"{opening}: {evidence}."
-    # The test of a standardised difference does not need the standard deviations, of which its interval allows.
-    if hypothesis.p_holm <= ALPHA and hypothesis.interval.estimate > 0:
-        return f"{opening}, though how much is uncertain: {evidence}."
     if grade == "detected":
         return f"The contrary is found of the claim that {claim}: {evidence}."
     return f"That {claim} is {grade}: {evidence}."
