@@ -115,7 +115,13 @@ class FitArguments:
     training_rows: int = _option(600, "Rows of the training mix, real and augmented together.")
     epochs: float = _option(4.0, "Epochs.")
     learning_rate: float = _option(2e-3, "Learning rate.")
-    batch_size: int = _option(32, "Rows in a batch.")
+    batch_size: int = _option(32, "Rows in an optimizer step, of all processes together.")
+    gradient_accumulation_steps: int = _option(
+        1, "Parts of a batch, one after another: less memory, but the loss term then compares the rows of a part."
+    )
+    activation_checkpointing: bool = _option(
+        False, "Compute activations again in the backward pass: much less memory, about a third more time."
+    )
     max_length: int = _option(512, "Tokens after which a row is cut.")
 
 

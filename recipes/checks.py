@@ -98,12 +98,26 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
 
 def _check_numbers(config: SweepConfig) -> Iterator[str]:
     values = config.as_dict()
-    positive = ("training_rows", "batch_size", "epochs", "learning_rate", "max_length", "lora_rank")
+    positive = (
+        "training_rows",
+        "batch_size",
+        "gradient_accumulation_steps",
+        "epochs",
+        "learning_rate",
+        "max_length",
+        "lora_rank",
+    )
     places = ("workers", "workers_per_device", "cpus_per_cell")
     scratch = ("hidden_size", "layers", "vocabulary_size", "base_epochs", "base_learning_rate", "base_batch_size")
     for name in (*positive, *places, *scratch):
         if values[name] is not None and not 0 < values[name] < math.inf:
             yield f"`{name}` must be greater than 0, got {values[name]}."
+    parts = config.fit.gradient_accumulation_steps
+    if parts > 0 and config.fit.batch_size % parts:
+        yield (
+            f"`batch_size` must be a multiple of `gradient_accumulation_steps`, which splits it, got "
+            f"{config.fit.batch_size} and {parts}."
+        )
     for seed in config.grid.seeds:
         if not 0 <= seed < 2**32:
             yield f"`seeds` must lie in [0, 2**32), got {seed}."

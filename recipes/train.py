@@ -94,10 +94,11 @@ def parse_cell(arguments: list[str]) -> tuple[SweepConfig, Cell]:
     problems += check_config(config)
     if crowded := crowded_devices():
         problems.append(crowded)
-    if config.fit.batch_size % processes():
+    parts = max(1, config.fit.gradient_accumulation_steps)
+    if config.fit.batch_size % (processes() * parts):
         problems.append(
-            f"`batch_size` must be a multiple of {processes()}, the number of processes, which share each batch; got "
-            f"{config.fit.batch_size}."
+            f"`batch_size` must be a multiple of {processes() * parts}, the number of processes, which share each "
+            f"batch, times `gradient_accumulation_steps`; got {config.fit.batch_size}."
         )
     if problems:
         raise ConfigError("\n".join(problems))

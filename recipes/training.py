@@ -39,7 +39,11 @@ class FitSettings:
         learning_rate (`float`):
             Peak learning rate.
         batch_size (`int`):
-            Rows in a batch of one device.
+            Rows that one device has in memory at a time.
+        gradient_accumulation_steps (`int`, *optional*, defaults to 1):
+            Such batches in an optimizer step.
+        activation_checkpointing (`bool`, *optional*, defaults to `False`):
+            Whether activations are computed again in the backward pass.
         max_length (`int`, *optional*):
             Tokens after which a row is cut; by default none is.
         lora_rank (`int`, *optional*):
@@ -61,6 +65,8 @@ class FitSettings:
     epochs: float
     learning_rate: float
     batch_size: int
+    gradient_accumulation_steps: int = 1
+    activation_checkpointing: bool = False
     max_length: int | None = None
     lora_rank: int | None = None
     trained_tokens: tuple[int, ...] = ()
@@ -86,14 +92,15 @@ class FitSettings:
             "max_steps": self.max_steps or -1,
             "learning_rate": self.learning_rate,
             "per_device_train_batch_size": self.batch_size,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
             "save_strategy": "no",
             "use_cpu": train_on_cpu(),
             "logging_steps": 10,
             "disable_tqdm": True,
             "dataloader_pin_memory": torch.cuda.is_available(),
             "bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported(),
-            # TRL turns it on by default; these models fit, and recomputing activations costs a third of the time.
-            "activation_checkpointing": False,
+            # TRL turns it on by default, which costs small models a third of the time for nothing.
+            "activation_checkpointing": self.activation_checkpointing,
         }
 
     def adapters(self, task_type: str, model: PreTrainedModel) -> LoraConfig | None:

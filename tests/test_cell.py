@@ -4,12 +4,15 @@ import json
 from collections import Counter
 
 import pytest
+import torch
 
 from mitigate.cells import Cell
-from mitigate.recipes.cell import make_task, run_cell, training_mix
-from mitigate.recipes.config import parse_config
+from mitigate.recipes.cell import base_source, make_task, run_cell, training_mix
+from mitigate.recipes.config import ConfigError, parse_config
+from mitigate.recipes.fitting import fit_cell
 from mitigate.recipes.grid import cells_of
 from mitigate.recipes.sweep import main
+from mitigate.recipes.training import trained_model
 
 SMALL = [
     *("--training_rows", "40", "--epochs", "3", "--batch_size", "16", "--base_epochs", "0.05"),
@@ -39,6 +42,31 @@ def test_every_arm_makes_as_many_steps_as_the_models_of_real_rows_alone(config):
     records = [run_cell(config, task, cell) for cell in cells]
     assert [record["steps"] for record in records] == [9] * 3  # 3 epochs of 40 rows, 16 at a time
     assert [tuple(record["rows"].values()) for record in records] == [(40, 0), (24, 0), (40, 27)]
+
+
+@pytest.mark.parametrize("lora", ["false", "true"], ids=["full", "lora"])
+def test_what_saves_memory_changes_no_weight(tmp_path, lora):
+    small = [*SMALL, "--output_dir", str(tmp_path), "--lora", lora]
+    fitted = {}
+    for parts, again in ((1, "false"), (4, "false"), (1, "true"), (4, "true")):
+        saving = ["--gradient_accumulation_steps", str(parts), "--activation_checkpointing", again]
+        config = parse_config([*small, *saving])
+        task, cell = make_task(config), Cell(0.0, "none", 0.0, 0)
+        found = fit_cell(config, task, cell, base_source(config, task, 0), training_mix(config, task, cell))
+        assert found.steps == 9 and found.trainer.args.per_device_train_batch_size == 16 // parts
+        assert found.trainer.model.is_gradient_checkpointing == (again == "true")
+        fitted[parts, again] = trained_model(found.trainer).state_dict()
+    first = fitted.pop((1, "false"))
+    for weights in fitted.values():
+        for name, weight in weights.items():
+            torch.testing.assert_close(weight, first[name], rtol=1e-3, atol=1e-4)
+
+
+def test_a_batch_is_split_into_equal_parts():
+    with pytest.raises(
+        ConfigError, match=r"`batch_size` must be a multiple of `gradient_accumulation_steps`.* 16 and 3"
+    ):
+        parse_config([*SMALL, "--gradient_accumulation_steps", "3"])
 
 
 def test_arms_are_cells_like_mitigations_and_checked_before_training(config, tmp_path, capsys):
