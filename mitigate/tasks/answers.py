@@ -263,7 +263,7 @@ def _only(config: GenerationConfig, model: PreTrainedModel) -> Iterator[None]:
 class _FiniteScores(LogitsProcessor):
     """Stop where no token can be told from the others. A single token may have no chance, and minus infinity."""
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         require_finite(scores.amax(dim=-1).float().cpu().numpy())
         return scores
 
