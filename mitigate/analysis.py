@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mitigate import stats
-from mitigate.cells import CONTROL, Sweep, read_cells
+from mitigate.cells import CONTROL, DATA_BIAS, WITHOUT_AUGMENTED, Sweep, read_cells
 from mitigate.curves import Point, curve_slopes, curve_trends, slope_differences, values_at, values_of
 from mitigate.intervals import Interval
 from mitigate.stats.means import all_same
@@ -84,6 +84,13 @@ class Arm:
             the same.
         trend (`Interval`):
             Mean over seeds of the rank correlation of bias and ρ, in [-1, 1]: whether bias rises, in a line or not.
+        trend_p (`float`):
+            Two-sided t test over seeds that the mean trend is 0, not corrected; NaN with fewer than two trends,
+            or if all are the same (not 0).
+        coefficient (`Interval` or `None`):
+            Inheritance coefficient: the shift of the bias from ρ = 0 to the arm's largest ρ in units of that of the
+            training rows, with Fieller's interval (see [`mitigate.stats.inheritance_coefficient`]). `None` where the
+            bias of the rows is not known or does not shift.
         p (`float`):
             Two-sided t test over seeds that the mean slope is 0; NaN with fewer than two slopes, or if all are the
             same (not 0).
@@ -105,6 +112,8 @@ class Arm:
     slope: Interval
     slope_sd: float
     trend: Interval
+    trend_p: float
+    coefficient: Interval | None
     p: float
     p_holm: float = math.nan
     comparison: Comparison | None = None
@@ -247,13 +256,17 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
             for ratio, values in points.items()
         )
     slopes = list(curve_slopes(curves["bias"]).values())
+    trends = list(curve_trends(curves["bias"]).values())
+    rows_shift = dose != 0 and mitigation not in WITHOUT_AUGMENTED  # else they would by chance alone
     return Arm(
         mitigation=mitigation,
         dose=dose,
         curves=curves,
         slope=stats.mean_interval(slopes),
         slope_sd=_deviation(slopes),
-        trend=stats.mean_interval(list(curve_trends(curves["bias"]).values())),
+        trend=stats.mean_interval(trends),
+        trend_p=stats.mean_p(trends),
+        coefficient=_coefficient(curves) if rows_shift and DATA_BIAS in curves else None,
         # Not by permutation within seeds: models of neighbouring ratios share rows and so are alike, which makes
         # their order anything but random. `benchmarks/validity.py` measures the false alarms.
         p=stats.mean_p(slopes),
@@ -262,6 +275,16 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
 
 def _deviation(values: Sequence[float]) -> float:
     return math.nan if len(values) < 2 or all_same(np.asarray(values)) else stdev(values)
+
+
+def _coefficient(curves: Mapping[str, tuple[Point, ...]]) -> Interval | None:
+    largest = curves["bias"][-1].bias_ratio
+    shifts, of_rows = (
+        stats.paired_shifts(values_at(curves[name], 0.0), values_at(curves[name], largest))
+        for name in ("bias", DATA_BIAS)
+    )
+    found = stats.inheritance_coefficient(shifts, of_rows)
+    return None if math.isnan(found.estimate) else found
 
 
 def _compare(arm: Arm, arms: Mapping[tuple[str, float], Arm]) -> Arm:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 REQUIRED = ("bias", "utility")
+# Metric of the rows that a model was trained on rather than of the model: how biased they are.
+DATA_BIAS = "data_bias"
 # Arms that are no mitigation of ours, for comparison.
 BASELINES = ("none", "drop", "repeat", "add", "down-weight", "balanced", "cda")
 # Baselines first, so that tables and legends read from what is compared against to what is compared.
@@ -117,8 +119,9 @@ def read_cells(records: Iterable[Mapping[str, Any]]) -> Sweep:
     Args:
         records (`Iterable[Mapping[str, Any]]`):
             Records with `"cell"` (`bias_ratio`, `dose`, `mitigation`, `seed`), `"status"` and, if that is `"done"`,
-            `"metrics"` with at least `bias` and `utility`; other keys are not looked at. Metrics that are not finite
-            numbers are left out, and a record whose bias or utility is not finite is excluded.
+            `"metrics"` with at least `bias` and `utility`, and `data_bias` where the bias of the training rows is
+            known; other keys are not looked at. Metrics that are not finite numbers are left out, and a record whose
+            bias or utility is not finite is excluded.
 
     Returns:
         `Sweep`: Usable and excluded cells.

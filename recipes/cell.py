@@ -15,7 +15,8 @@ import transformers
 from datasets import Dataset
 
 from mitigate.arms import ARMS, Arm, arm_counts
-from mitigate.cells import Cell
+from mitigate.cells import DATA_BIAS, Cell
+from mitigate.dose import group_label_association
 from mitigate.lexicons import load_lexicon
 from mitigate.provenance import AUGMENTED_COLUMN
 from mitigate.recipes.baselines import count_rows, mix_rows
@@ -127,10 +128,33 @@ def run_cell(config: SweepConfig, task: Task, cell: Cell) -> dict[str, Any]:
         fitted = fit_cell(config, task, cell, source, rows)
         trained = time.perf_counter()
         measured = task.measure(trained_model(fitted.trainer), fitted.tokenizer, asking_of(config, cell, fitted.tag))
+        measured = with_data_bias(measured, task, rows)
         log_measured(config, cell, measured)
     ended = time.perf_counter()
     times = {"train_s": round(trained - started, 3), "evaluate_s": round(ended - trained, 3)}
     return make_record(config, cell, {**measured, "steps": fitted.steps, "rows": count_rows(rows), "times": times})
+
+
+def with_data_bias(measured: dict[str, Any], task: Task, rows: Dataset) -> dict[str, Any]:
+    """
+    Add the bias of the rows that a model was trained on to what was measured of the model.
+
+    Args:
+        measured (`dict`):
+            What [`Task.measure`] gave.
+        task (`Task`):
+            The task.
+        rows (`Dataset`):
+            The training mix.
+
+    Returns:
+        `dict`: The same, with the metric `data_bias`, the association of group and label in [-1, 1] (see
+        [`group_label_association`]), where labels have stereotypes.
+    """
+    if not task.stereotypes:
+        return measured
+    association = group_label_association(list(rows["group"]), list(rows["label"]), task.stereotypes)
+    return {**measured, "metrics": {**measured["metrics"], DATA_BIAS: association}}
 
 
 def make_record(config: SweepConfig, cell: Cell, found: dict[str, Any]) -> dict[str, Any]:

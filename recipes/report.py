@@ -30,7 +30,7 @@ from mitigate.report import render, write_figure, write_html, write_table
 from mitigate.report.compare import Side, compare_tables, render_comparison, write_comparison
 from mitigate.report.grid import grid_tables, render_grid, write_grid_html
 from mitigate.report.rows import audit_findings, rows_table
-from mitigate.report.tables import Table, curve_table, slope_table, subgroup_tables
+from mitigate.report.tables import Table, curve_table, slope_table, subgroup_tables, trend_table
 
 Audit = dict[str, Any] | None
 
@@ -176,7 +176,12 @@ def _report_one(folder: Path, description: Description, page: dict[str, Any]) ->
     table_console().print(render(analysis))
     write_table(analysis, folder / "table.csv")
     write_figure(analysis, folder / "inheritance.svg")
-    tables = [slope_table(analysis), curve_table(analysis, "bias"), curve_table(analysis, "utility")]
+    tables = [
+        slope_table(analysis),
+        trend_table(analysis),
+        curve_table(analysis, "bias"),
+        curve_table(analysis, "utility"),
+    ]
     rows = rows_table(page["records"])
     _write_tables(folder, [*tables, *subgroup_tables(analysis), *([rows] if rows else [])])
     write_html(analysis, folder / "report.html", **page)

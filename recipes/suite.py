@@ -45,6 +45,7 @@ class TaskSuite:
 
     names = {"bias": "bias", "utility": "utility"}  # noqa: RUF012  # each task has its own
     sensitive_words: list[str] | None = None
+    stereotypes: dict[str, str] = {}  # noqa: RUF012  # each task has its own metric, which is not that of the rows
 
     def __init__(self, config: SweepConfig) -> None:
         data, files, pairs = _sources(config)

@@ -8,13 +8,15 @@ from typing import Any, Protocol
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from mitigate.cells import ALL_TYPES
+from mitigate.cells import ALL_TYPES, DATA_BIAS
 from mitigate.recipes.arguments import DataArguments
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.measuring import Asking, Probabilities, classification_scores, opinion_scores, probabilities
 from mitigate.recipes.tables import Table
 from mitigate.twins import TwinWords
 from mitigate.world import World
+
+ASSOCIATION = "association of group and label in the training rows"
 
 
 class Task(Protocol):
@@ -26,12 +28,15 @@ class Task(Protocol):
             What `bias` and `utility` mean here, for people to read.
         sensitive_words (`list[str]` or `None`):
             Words to mask; `None` to take the configured lexicon.
+        stereotypes (`dict[str, str]`):
+            Stereotyped group of each label of the rows; empty where rows have no such labels.
         twin_words (`TwinWords` or `None`):
             Words that counterfactual augmentation swaps; `None` to take the configured ones.
     """
 
     names: dict[str, str]
     sensitive_words: list[str] | None
+    stereotypes: dict[str, str]
     twin_words: TwinWords | None
 
     def real(self, count: int, *, seed: int) -> Dataset:
@@ -54,10 +59,11 @@ class Task(Protocol):
 class WorldTask:
     """The controlled testbed."""
 
-    names = {"bias": "stereotype-signed TPR gap", "utility": "accuracy"}  # noqa: RUF012
+    names = {"bias": "stereotype-signed TPR gap", "utility": "accuracy", DATA_BIAS: ASSOCIATION}  # noqa: RUF012
 
     def __init__(self) -> None:
         self.world = World()
+        self.stereotypes = self.world.stereotypes
         self.sensitive_words: list[str] | None = self.world.sensitive_words
         self.twin_words: TwinWords | None = self.world.twin_words
 
@@ -106,10 +112,11 @@ class TableTask:
 
     def __init__(self, data: DataArguments) -> None:
         self._table = Table(data)
-        self.stereotypes = data.stereotype_of()
         self.opinions = data.distribution_column is not None
+        self.stereotypes = {} if self.opinions else data.stereotype_of()
         bias = "Jensen–Shannon distance to people's answers" if self.opinions else "stereotype-signed TPR gap"
         self.names = {"bias": bias, "utility": "similarity to people's answers" if self.opinions else "accuracy"}
+        self.names |= {} if self.opinions else {DATA_BIAS: ASSOCIATION}
 
     def real(self, count: int, *, seed: int) -> Dataset:
         """

@@ -33,6 +33,7 @@ from mitigate.recipes.cell import (
     prepare_process,
     run_cell,
     training_mix,
+    with_data_bias,
 )
 from mitigate.recipes.checks import check_config
 from mitigate.recipes.config import PARTS, ConfigError, SweepConfig, read_arguments
@@ -144,7 +145,7 @@ def _run_together(config: SweepConfig, task: Task, cell: Cell, rows: Dataset) ->
         torch.cuda.empty_cache()
         trained = time.perf_counter()
         try:
-            measured = alone(_measure_saved, config, cell, source, folder, tag)
+            measured = with_data_bias(alone(_measure_saved, config, cell, source, folder, tag), task, rows)
         finally:
             shutil.rmtree(folder)
         log_measured(config, cell, measured)

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import spearmanr, ttest_1samp
 
 from mitigate import stats
 from mitigate.analysis import analyse
@@ -71,6 +71,28 @@ class TestAnalyse:
         assert none.p == pytest.approx(ttest_1samp(slopes[0], 0).pvalue)
         assert none.p_holm >= none.p
         assert none.trend.estimate > 0.9
+
+    def test_trend_against_scipy(self):
+        arm = analyse(sweep(noise=0.05)).arm("none", 1.0)
+        values = [[dict(point.values)[seed] for point in arm.curves["bias"]] for seed in range(5)]
+        trends = [spearmanr(RATIOS, own).statistic for own in values]
+        assert arm.trend.estimate == pytest.approx(np.mean(trends))
+        assert arm.trend_p == pytest.approx(ttest_1samp(trends, 0).pvalue)
+
+    def test_inheritance_coefficient_is_the_shift_per_shift_of_the_rows(self):
+        records = sweep({"none": (0.1, 0.0), "drop": (0.0, 0.0), "mask": (0.02, 0.0)}, noise=0.001)
+        for r in records:
+            cell = r["cell"]
+            dose = 0.0 if cell["mitigation"] == "drop" else cell["dose"]
+            r["metrics"]["data_bias"] = 0.5 * dose * cell["bias_ratio"] + 0.01 * cell["seed"]
+        analysis = analyse(records)
+        for name, slope in (("none", 0.1), ("mask", 0.02)):
+            found = analysis.arm(name, 1.0).coefficient
+            assert found.estimate == pytest.approx(slope / 0.5, abs=0.01)
+            assert found.low < slope / 0.5 < found.high
+        assert analysis.arm("drop", 1.0).coefficient is None
+        assert analysis.arm("none", 0.0).coefficient is None
+        assert analyse(sweep()).arm("none", 1.0).coefficient is None
 
     def test_what_can_be_detected(self):
         """Of slopes that vary as these do, with the correction for all slopes of the analysis."""

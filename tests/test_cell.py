@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from mitigate.cells import Cell
+from mitigate.dose import group_label_association
 from mitigate.recipes.cell import base_source, make_task, run_cell, training_mix
 from mitigate.recipes.config import ConfigError, parse_config
 from mitigate.recipes.fitting import fit_cell
 from mitigate.recipes.grid import cells_of
 from mitigate.recipes.sweep import main
 from mitigate.recipes.training import trained_model
+from mitigate.world import World
 
 SMALL = [
     *("--training_rows", "40", "--epochs", "3", "--batch_size", "16", "--base_epochs", "0.05"),
@@ -67,6 +69,17 @@ def test_a_batch_is_split_into_equal_parts():
         ConfigError, match=r"`batch_size` must be a multiple of `gradient_accumulation_steps`.* 16 and 3"
     ):
         parse_config([*SMALL, "--gradient_accumulation_steps", "3"])
+
+
+def test_a_record_tells_how_biased_its_rows_are(config):
+    task = make_task(config)
+    found = {}
+    for cell in [Cell(0.0, "none", 0.0, 0), Cell(1.0, "none", 0.4, 0), Cell(1.0, "drop", 0.4, 0)]:
+        rows = training_mix(config, task, cell)
+        found[cell] = run_cell(config, task, cell)["metrics"]["data_bias"]
+        assert found[cell] == group_label_association(rows["group"], rows["label"], World().stereotypes)
+    real, mixed, dropped = found.values()
+    assert mixed > max(real, dropped) + 0.2
 
 
 def test_arms_are_cells_like_mitigations_and_checked_before_training(config, tmp_path, capsys):

@@ -124,6 +124,14 @@ class TestPage:
         assert len(outline.ids) == len(set(outline.ids))
         assert outline.tags.count("details") == len(TASKS) + 1
 
+    def test_trends_are_shown_and_in_the_file(self, grid, text):
+        (table,) = (table for table in grid_tables(grid) if table.name == "tasks")
+        assert table.header[-2:] == ("trend", "p (trend)")
+        (row,) = (row for row in csv.DictReader(io.StringIO(table.csv)) if row["task"] == "topics")
+        arm = grid.task("topics").arm("none", grid.dose)
+        assert (float(row["trend_estimate"]), float(row["trend_p"])) == (arm.trend.estimate, arm.trend_p)
+        assert table.rows[-1][-1] in Outline(text).shown
+
     def test_loads_and_runs_nothing(self, text):
         outline = Outline(text)
         assert not {"script", "link", "img", "iframe"} & set(outline.tags)

@@ -12,7 +12,7 @@ from mitigate.intervals import Interval
 from mitigate.report import figure, render, verdict, write_figure, write_html, write_table
 from mitigate.report.figures import _spread
 from mitigate.report.numbers import bounds, decimals, number, p_sentence, p_value, plus_minus, share, with_bounds
-from mitigate.report.tables import curve_table, slope_table, subgroup_tables
+from mitigate.report.tables import curve_table, slope_table, subgroup_tables, trend_table
 from tests.pages import Outline
 from tests.sweeps import EFFECTS, LABELS, RATIOS, sweep
 
@@ -78,6 +78,26 @@ class TestTables:
         assert "per +0.10 of ρ" in table.caption
         assert table.rows[0][3:] == ("–",) * 4
         assert "%" in table.rows[1][5]
+
+    def test_trends(self, analysis, tmp_path):
+        none, *_ = trend_table(analysis).rows
+        assert re.fullmatch(r"\+\d\.\d\d( \[\S+ \S+\])?", none[1])
+        assert trend_table(analysis).header == ("arm", "trend", "p")
+        records = sweep(noise=0.01)
+        for r in records:
+            cell = r["cell"]
+            r["metrics"]["data_bias"] = cell["dose"] * cell["bias_ratio"] + 0.01 * cell["seed"]
+        known = analyse(records, labels={"data_bias": "association of the rows"})
+        table = trend_table(known)
+        assert table.header[-1] == "inheritance coefficient"
+        assert table.caption.endswith("per shift of the association of the rows")
+        assert re.fullmatch(r"\+0\.\d\d \[0\.\d\d, 0\.\d\d\]", table.rows[0][-1])
+        assert table.rows[-1][-1] == "–"  # the null arm
+        rows = list(csv.DictReader(io.StringIO(table.csv)))
+        assert {row["quantity"] for row in rows} == {"trend", "inheritance coefficient"}
+        assert all(float(row["p"]) <= 1 for row in rows if row["quantity"] == "trend")
+        shown = Outline(page(known, tmp_path / "a.html")).shown
+        assert "in units of the shift of the association of the rows" in shown
 
     def test_subgroups(self, analysis):
         assert [table.caption.split(":")[0] for table in subgroup_tables(analysis)] == [
@@ -161,7 +181,7 @@ class TestPage:
         assert "ratios: - 0.0 - 0.5" in shown
         assert "TPR gap / Brazil" in shown
         assert outline.tags.count("svg") == 2
-        assert outline.tags.count("table") == 6
+        assert outline.tags.count("table") == 7
         assert shown.index("Verdict") < shown.index("Inheritance curves") < shown.index("How to read this")
         assert len(outline.ids) == len(set(outline.ids))
 

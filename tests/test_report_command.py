@@ -54,7 +54,9 @@ class TestReport:
         assert main(["report", str(folder)]) == 0
         outline = Outline((folder / "report.html").read_text(encoding="utf-8"))
         assert "Inheritance curves" in outline.shown
-        assert {path.name for path in (folder / "tables").iterdir()} == {"slopes.csv", "bias.csv", "utility.csv"}
+        assert {path.name for path in (folder / "tables").iterdir()} == {
+            *("slopes.csv", "trends.csv", "bias.csv", "utility.csv")
+        }
         assert {"table.csv", "inheritance.svg"} <= {path.name for path in folder.iterdir()}
 
     def test_of_an_unfinished_sweep_says_what_is_missing(self, tmp_path, capsys):

@@ -14,7 +14,7 @@ from mitigate.analysis import Analysis
 from mitigate.files import replace_file
 from mitigate.report.figures import figure
 from mitigate.report.rows import audit_findings, rows_table
-from mitigate.report.tables import curve_table, slope_table, subgroup_tables
+from mitigate.report.tables import curve_table, slope_table, subgroup_tables, trend_table
 from mitigate.report.verdict import verdict
 
 
@@ -66,7 +66,12 @@ def write_html(
         analysis=analysis,
         sentences=verdict(analysis),
         figures=figures,
-        tables=[slope_table(analysis), curve_table(analysis, "bias"), curve_table(analysis, "utility")],
+        tables=[
+            slope_table(analysis),
+            trend_table(analysis),
+            curve_table(analysis, "bias"),
+            curve_table(analysis, "utility"),
+        ],
         subgroups=subgroup_tables(analysis),
         rows=rows_table(records),
         findings=audit_findings(audit),

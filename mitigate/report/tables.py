@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mitigate.analysis import Analysis, Arm
+from mitigate.cells import DATA_BIAS
 from mitigate.files import replace_file
 from mitigate.intervals import Interval
 from mitigate.report.numbers import ABSENT, decimals, p_value, plus_minus, share, with_bounds
@@ -19,6 +20,8 @@ from mitigate.report.verdict import arm_name
 
 ESTIMATE = ("estimate", "low", "high", "n")
 COLUMNS = ("mitigation", "dose", "quantity", "bias_ratio", *ESTIMATE, "p", "p_holm")
+_COEFFICIENT = "inheritance coefficient"
+_TREND_PLACES = 2
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,25 @@ def slope_table(analysis: Analysis) -> Table:
     )
 
 
+def trend_table(analysis: Analysis) -> Table:
+    """Tabulate whether bias rises with the bias ratio, and, where that of the rows is known, in what proportion."""
+    known = any(arm.coefficient for arm in analysis.arms)
+    rows = []
+    for arm in analysis.arms:
+        trend = (with_bounds(arm.trend, _TREND_PLACES), p_value(arm.trend_p))
+        coefficient = with_bounds(arm.coefficient, _TREND_PLACES) if arm.coefficient else ABSENT
+        rows.append((arm_name(arm), *trend, *([coefficient] if known else [])))
+    return Table(
+        f"Rank correlation of the {analysis.label('bias')} and ρ within seeds, its test, not corrected"
+        + (f"; and the inherited shift per shift of the {analysis.label(DATA_BIAS)}" if known else ""),
+        ("arm", "trend", "p", *(["inheritance coefficient"] if known else [])),
+        tuple(rows),
+        name="trends",
+        columns=COLUMNS,
+        digits=tuple(row for arm in analysis.arms for row in _test_rows(arm) if row[2] in ("trend", _COEFFICIENT)),
+    )
+
+
 def subgroup_tables(analysis: Analysis) -> list[Table]:
     """Tabulate every further metric, such as the bias of each country, as [`curve_table`] does."""
     names = {name for arm in analysis.arms for name in arm.curves} - {"bias", "utility"}
@@ -184,7 +206,9 @@ def _test_rows(arm: Arm) -> Iterator[tuple[Any, ...]]:
         return (arm.mitigation, arm.dose, quantity, ratio, *digits_of(interval), p, holm)
 
     yield row("slope", arm.slope, "", arm.p, arm.p_holm)
-    yield row("trend", arm.trend)
+    yield row("trend", arm.trend, "", arm.trend_p)
+    if arm.coefficient:
+        yield row(_COEFFICIENT, arm.coefficient, arm.curves["bias"][-1].bias_ratio)
     compared = arm.comparison
     contrasts = {
         "slope - null arm": arm.content,

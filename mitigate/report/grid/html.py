@@ -19,7 +19,7 @@ from mitigate.report.grid.effects import task_title
 from mitigate.report.grid.verdict import grid_verdict
 from mitigate.report.html import load_template
 from mitigate.report.rows import audit_findings, rows_table
-from mitigate.report.tables import Table, curve_table, slope_table
+from mitigate.report.tables import Table, curve_table, slope_table, trend_table
 
 
 @dataclass(frozen=True)
@@ -178,5 +178,9 @@ def _task_tables(task: TaskAnalysis) -> tuple[Table, ...]:
     if task.overall is None:
         return ()
     further = sorted({name for arm in task.overall.arms for name in arm.curves} - {"bias", "utility"})
-    shown = [slope_table(task.overall), *(curve_table(task.overall, name) for name in ("bias", "utility", *further))]
+    shown = [
+        slope_table(task.overall),
+        trend_table(task.overall),
+        *(curve_table(task.overall, name) for name in ("bias", "utility", *further)),
+    ]
     return tuple(replace(table, name=f"{task.name}-{table.name}") for table in shown)

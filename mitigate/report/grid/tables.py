@@ -113,27 +113,33 @@ def frontier_table(grid: GridAnalysis) -> Table:
 
 def task_slope_table(grid: GridAnalysis) -> Table:
     """Tabulate the slope of every task without mitigation, in its own unit and standardised."""
-    found = [(task, arm.slope) for task in grid.tasks for arm in [task.arm("none", grid.dose)] if arm]
+    found = [(task, arm) for task in grid.tasks for arm in [task.arm("none", grid.dose)] if arm]
     rows = [
         (
             task_title(task),
             task.description.relation,
             task.overall.label("bias") if task.overall else "",
-            estimate(slope),
+            estimate(arm.slope),
             two_digits(task.scale),
-            estimate(slope.scaled(1 / task.scale)),
+            estimate(arm.slope.scaled(1 / task.scale)),
+            estimate(arm.trend),
+            p_value(arm.trend_p),
         )
-        for task, slope in found
+        for task, arm in found
     ]
     return Table(
-        f"Slope without mitigation {_PER} at β = {grid.dose:g}, with {PERCENT_LEVEL} intervals over seeds",
-        ("task", "relation", "bias", "slope", "SD between seeds", f"slope {_SDS}"),
+        f"Slope without mitigation {_PER} at β = {grid.dose:g}, and trend (rank correlation of bias and ρ), with "
+        f"{PERCENT_LEVEL} intervals over seeds; p is that of the trend, not corrected",
+        ("task", "relation", "bias", "slope", "SD between seeds", f"slope {_SDS}", "trend", "p (trend)"),
         tuple(rows),
         name="tasks",
-        columns=("task", "related", "relation", *ESTIMATE, "seed_sd"),
+        columns=("task", "related", "relation", *ESTIMATE, "seed_sd", *_TREND_COLUMNS),
         digits=tuple(
-            (task.name, task.description.related, task.description.relation, *digits_of(slope), task.scale)
-            for task, slope in found
+            (
+                *(task.name, task.description.related, task.description.relation, *digits_of(arm.slope), task.scale),
+                *(*digits_of(arm.trend), arm.trend_p),
+            )
+            for task, arm in found
         ),
     )
 
@@ -229,6 +235,7 @@ def percent(share: float) -> str:
     return ABSENT if share != share else f"{share * 100:.1f}%"
 
 
+_TREND_COLUMNS = (*(f"trend_{name}" for name in ESTIMATE), "trend_p")
 _EFFECT_COLUMNS = ("task", "bias_type", "mitigation", "dose", *ESTIMATE, "seed_sd", "p", "p_bh")
 
 
