@@ -264,7 +264,7 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
         curves=curves,
         slope=stats.mean_interval(slopes),
         slope_sd=_deviation(slopes),
-        trend=stats.mean_interval(trends),
+        trend=_within_one(stats.mean_interval(trends)),
         trend_p=stats.mean_p(trends),
         coefficient=_coefficient(curves) if rows_shift and DATA_BIAS in curves else None,
         # Not by permutation within seeds: models of neighbouring ratios share rows and so are alike, which makes
@@ -275,6 +275,12 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
 
 def _deviation(values: Sequence[float]) -> float:
     return math.nan if len(values) < 2 or all_same(np.asarray(values)) else stdev(values)
+
+
+def _within_one(trend: Interval) -> Interval:
+    """Cut an interval to what a rank correlation can be, which costs it no coverage."""
+    low, high = np.clip([trend.low, trend.high], -1.0, 1.0)
+    return Interval(trend.estimate, float(low), float(high), trend.n)
 
 
 def _coefficient(curves: Mapping[str, tuple[Point, ...]]) -> Interval | None:

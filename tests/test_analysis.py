@@ -77,6 +77,7 @@ class TestAnalyse:
         values = [[dict(point.values)[seed] for point in arm.curves["bias"]] for seed in range(5)]
         trends = [spearmanr(RATIOS, own).statistic for own in values]
         assert arm.trend.estimate == pytest.approx(np.mean(trends))
+        assert -1 <= arm.trend.low < arm.trend.high <= 1
         assert arm.trend_p == pytest.approx(ttest_1samp(trends, 0).pvalue)
 
     def test_inheritance_coefficient_is_the_shift_per_shift_of_the_rows(self):

@@ -81,7 +81,7 @@ class TestTables:
 
     def test_trends(self, analysis, tmp_path):
         none, *_ = trend_table(analysis).rows
-        assert re.fullmatch(r"\+\d\.\d\d( \[\S+ \S+\])?", none[1])
+        assert re.fullmatch(r"\+\d\.\d\d( =| \[\S+ \S+\])", none[1])
         assert trend_table(analysis).header == ("arm", "trend", "p")
         records = sweep(noise=0.01)
         for r in records:
