@@ -279,8 +279,9 @@ def _deviation(values: Sequence[float]) -> float:
 
 def _within_one(trend: Interval) -> Interval:
     """Cut an interval to what a rank correlation can be, which costs it no coverage."""
-    low, high = np.clip([trend.low, trend.high], -1.0, 1.0)
-    return Interval(trend.estimate, float(low), float(high), trend.n)
+    if math.isnan(trend.low):
+        return trend
+    return Interval(trend.estimate, max(trend.low, -1.0), min(trend.high, 1.0), trend.n)
 
 
 def _coefficient(curves: Mapping[str, tuple[Point, ...]]) -> Interval | None:
