@@ -12,7 +12,15 @@ import numpy as np
 
 from mitigate import stats
 from mitigate.cells import CONTROL, DATA_BIAS, WITHOUT_AUGMENTED, Sweep, read_cells
-from mitigate.curves import Point, curve_slopes, curve_trends, slope_differences, values_at, values_of
+from mitigate.curves import (
+    Point,
+    curve_coefficient,
+    curve_slopes,
+    curve_trends,
+    slope_differences,
+    values_at,
+    values_of,
+)
 from mitigate.intervals import Interval
 from mitigate.stats.means import all_same
 
@@ -266,7 +274,9 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
         slope_sd=_deviation(slopes),
         trend=_within_one(stats.mean_interval(trends)),
         trend_p=stats.mean_p(trends),
-        coefficient=_coefficient(curves) if rows_shift and DATA_BIAS in curves else None,
+        coefficient=curve_coefficient(curves["bias"], curves[DATA_BIAS])
+        if rows_shift and DATA_BIAS in curves
+        else None,
         # Not by permutation within seeds: models of neighbouring ratios share rows and so are alike, which makes
         # their order anything but random. `benchmarks/validity.py` measures the false alarms.
         p=stats.mean_p(slopes),
@@ -282,16 +292,6 @@ def _within_one(trend: Interval) -> Interval:
     if math.isnan(trend.low):
         return trend
     return Interval(trend.estimate, max(trend.low, -1.0), min(trend.high, 1.0), trend.n)
-
-
-def _coefficient(curves: Mapping[str, tuple[Point, ...]]) -> Interval | None:
-    largest = curves["bias"][-1].bias_ratio
-    shifts, of_rows = (
-        stats.paired_shifts(values_at(curves[name], 0.0), values_at(curves[name], largest))
-        for name in ("bias", DATA_BIAS)
-    )
-    found = stats.inheritance_coefficient(shifts, of_rows)
-    return None if math.isnan(found.estimate) else found
 
 
 def _compare(arm: Arm, arms: Mapping[tuple[str, float], Arm]) -> Arm:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -101,6 +102,27 @@ def curve_trends(points: Iterable[Point]) -> dict[int, float]:
         `dict[int, float]`: In [-1, 1] by seed, ascending; see [`mitigate.stats.seed_trends`].
     """
     return _by_seed(stats.seed_trends, values_of(points))
+
+
+def curve_coefficient(points: Sequence[Point], of_rows: Sequence[Point]) -> Interval | None:
+    """
+    Set the shift of the bias from ρ = 0 to the largest ρ in relation to that of the training rows.
+
+    Args:
+        points (`Sequence[Point]`):
+            Curve of the bias, ascending by ρ.
+        of_rows (`Sequence[Point]`):
+            Curve of the bias of the rows.
+
+    Returns:
+        `Interval` or `None`: See [`mitigate.stats.inheritance_coefficient`]; `None` where it is undefined.
+    """
+    largest = points[-1].bias_ratio
+    shifts, shifts_of_rows = (
+        stats.paired_shifts(values_at(curve, 0.0), values_at(curve, largest)) for curve in (points, of_rows)
+    )
+    found = stats.inheritance_coefficient(shifts, shifts_of_rows)
+    return None if math.isnan(found.estimate) else found
 
 
 def slope_differences(first: Iterable[Point], second: Iterable[Point]) -> dict[int, float]:
