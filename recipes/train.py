@@ -95,10 +95,10 @@ def parse_cell(arguments: list[str]) -> tuple[SweepConfig, Cell]:
     problems += check_config(config)
     if crowded := crowded_devices():
         problems.append(crowded)
-    parts = max(1, config.fit.gradient_accumulation_steps)
-    if config.fit.batch_size % (processes() * parts):
+    shares = processes() * max(1, config.fit.gradient_accumulation_steps)
+    if config.fit.batch_size % shares:
         problems.append(
-            f"`batch_size` must be a multiple of {processes() * parts}, the number of processes, which share each "
+            f"`batch_size` must be a multiple of {shares}, the number of processes, which share each "
             f"batch, times `gradient_accumulation_steps`; got {config.fit.batch_size}."
         )
     if problems:

@@ -29,5 +29,5 @@ def device_of_workers(gpus: int, visible: str | None, *, per_device: int, worker
     """
     if gpus == 0:
         return [None] * (workers or 2)
-    names = [name.strip() for name in visible.split(",")] if visible else [str(number) for number in range(gpus)]
+    names: list[str | None] = [name.strip() for name in visible.split(",")] if visible else [*map(str, range(gpus))]
     return ([*names[:gpus]] * per_device)[:workers]
