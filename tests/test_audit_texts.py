@@ -71,7 +71,7 @@ class TestFeatures:
             (np.ones(4, np.float32), "one matrix"),
             (np.ones((4, 2), int), "floating-point"),
             (np.array([[1.0, np.nan]] * 4), "no finite number in row 1"),
-            (np.array([[1.0, 2.0]] * 3 + [[1e25, 0.0]]), r"a\.npy has an embedding of length 1e\+25 in row 4"),
+            (np.array([[1.0, 2.0]] * 3 + [[1e25, 0.0]]), r"a\.npy holds a number of size 1e\+25 in row 4"),
             (np.array([{}]), "cannot be read"),
         ],
     )

@@ -251,7 +251,7 @@ class TestDistributions:
         assert apart.auc.estimate == 1 and apart.separability.estimate == 1
         assert apart.p == 1 / 10_000 and apart.p_error == pytest.approx(1e-4, rel=0.01)
 
-    @pytest.mark.parametrize("value", [1.0, 0.1, 1e-20, 1e17])
+    @pytest.mark.parametrize("value", [1.0, 0.1, 1e-20, 1e16])
     def test_one_row_again_and_again(self, value):
         rows = np.full((40, 8), value, np.float32)
         result = distribution_misalignment(Features(rows, rows.copy(), "test")).pooled

@@ -18,8 +18,8 @@ DIMENSIONS, VOCABULARY = 100, 50_000
 # Rows of a side on a map.
 MAPPED = 400
 _CHUNK = 8192
-# Longest row: the squared distance of two is still far from the largest number of float32, 3e38.
-LONGEST = 1e18
+# Largest number of an embedding: squared distances of rows of 10,000 stay below the largest number of float32, 3e38.
+LARGEST = 1e16
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def read_features(real: str | Path, augmented: str | Path, rows: tuple[int, int]
 
     Raises:
         ValueError: If a file is missing or no such array, has another number of rows, holds what is no finite number
-            or a row longer than 1e18, or if the widths differ.
+            or a number beyond ±1e16, or if the widths differ.
     """
     sides = [_read(path, count) for path, count in zip((real, augmented), rows, strict=True)]
     return Features(sides[0], sides[1], f"given embeddings of width {sides[0].shape[1]}")
@@ -173,10 +173,10 @@ def _read(path: str | Path, count: int) -> Rows:
         strange = ~np.isfinite(chunk).all(axis=1)
         if strange.any():
             raise ValueError(f"{path} holds what is no finite number in row {start + int(strange.argmax()) + 1}.")
-        lengths = np.linalg.norm(chunk.astype(np.float64), axis=1)
-        if lengths.max() > LONGEST:
+        largest = np.abs(chunk).max(axis=1, initial=0)
+        if largest.max() > LARGEST:
             raise ValueError(
-                f"{path} has an embedding of length {lengths.max():.2g} in row {start + int(lengths.argmax()) + 1}, "
-                f"and distances can be computed up to lengths of {LONGEST:g}: divide both files by one factor."
+                f"{path} holds a number of size {largest.max():.2g} in row {start + int(largest.argmax()) + 1}, and "
+                f"distances can be computed up to {LARGEST:g}: divide the embeddings of both files by one factor."
             )
     return rows
