@@ -18,6 +18,7 @@ from mitigate.curves import (
     curve_slopes,
     curve_trends,
     slope_differences,
+    trend_interval,
     values_at,
     values_of,
 )
@@ -264,7 +265,7 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
             for ratio, values in points.items()
         )
     slopes = list(curve_slopes(curves["bias"]).values())
-    trends = list(curve_trends(curves["bias"]).values())
+    trends = curve_trends(curves["bias"])
     rows_shift = dose != 0 and mitigation not in WITHOUT_AUGMENTED  # else they would by chance alone
     return Arm(
         mitigation=mitigation,
@@ -272,8 +273,8 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
         curves=curves,
         slope=stats.mean_interval(slopes),
         slope_sd=_deviation(slopes),
-        trend=_within_one(stats.mean_interval(trends)),
-        trend_p=stats.mean_p(trends),
+        trend=trend_interval(trends),
+        trend_p=stats.mean_p(list(trends.values())),
         coefficient=curve_coefficient(curves["bias"], curves[DATA_BIAS])
         if rows_shift and DATA_BIAS in curves
         else None,
@@ -285,13 +286,6 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
 
 def _deviation(values: Sequence[float]) -> float:
     return math.nan if len(values) < 2 or all_same(np.asarray(values)) else stdev(values)
-
-
-def _within_one(trend: Interval) -> Interval:
-    """Cut an interval to what a rank correlation can be, which costs it no coverage."""
-    if math.isnan(trend.low):
-        return trend
-    return Interval(trend.estimate, max(trend.low, -1.0), min(trend.high, 1.0), trend.n)
 
 
 def _compare(arm: Arm, arms: Mapping[tuple[str, float], Arm]) -> Arm:

@@ -104,6 +104,23 @@ def curve_trends(points: Iterable[Point]) -> dict[int, float]:
     return _by_seed(stats.seed_trends, values_of(points))
 
 
+def trend_interval(trends: Mapping[int, float]) -> Interval:
+    """
+    Average the trends of seeds.
+
+    Args:
+        trends (`Mapping[int, float]`):
+            As from [`curve_trends`].
+
+    Returns:
+        `Interval`: Mean with its t interval, cut to [-1, 1], which a rank correlation cannot leave.
+    """
+    mean = stats.mean_interval(list(trends.values()))
+    if math.isnan(mean.low):
+        return mean
+    return Interval(mean.estimate, max(mean.low, -1.0), min(mean.high, 1.0), mean.n)
+
+
 def curve_coefficient(points: Sequence[Point], of_rows: Sequence[Point]) -> Interval | None:
     """
     Set the shift of the bias from ρ = 0 to the largest ρ in relation to that of the training rows.
@@ -112,7 +129,7 @@ def curve_coefficient(points: Sequence[Point], of_rows: Sequence[Point]) -> Inte
         points (`Sequence[Point]`):
             Curve of the bias, ascending by ρ.
         of_rows (`Sequence[Point]`):
-            Curve of the bias of the rows.
+            Curve of the bias of the rows; empty if it is not known.
 
     Returns:
         `Interval` or `None`: See [`mitigate.stats.inheritance_coefficient`]; `None` where it is undefined.
