@@ -15,6 +15,7 @@ occupation, which LLMs write into nearly every biography and people into few.
 from __future__ import annotations
 
 import csv
+import io
 import random
 import re
 import sys
@@ -24,10 +25,14 @@ from pathlib import Path
 
 from transformers import HfArgumentParser
 
+from mitigate.files import replace_file
+from mitigate.misalignment.columns import read_columns
+
 Row = dict[str, str]
 
 # What stands in every text for the name of any occupation, in the singular or plural.
 NEUTRAL_WORD = "person"
+_SWAPPED = {"0": False, "false": False, "1": True, "true": True}
 _GENDERS = {"f": "female", "female": "female", "m": "male", "male": "male"}
 # Feminine forms that are not the noun with an ending.
 _FEMININE = {"dancer": ["ballerina", "danseuse"], "writer": ["authoress"], "athlete": ["sportswoman", "sportswomen"]}
@@ -102,7 +107,7 @@ def split_pairs(rows: list[Row], test_share: float, seed: int) -> tuple[list[Row
 
     Args:
         rows (`list[dict[str, str]]`):
-            Rows with `pair_id`, `occupation` and `swapped`.
+            Rows with `pair_id`, `occupation` and `swapped` (0 or 1, or False or True).
         test_share (`float`):
             Share of pairs that are kept for the test.
         seed (`int`):
@@ -110,13 +115,19 @@ def split_pairs(rows: list[Row], test_share: float, seed: int) -> tuple[list[Row
 
     Returns:
         `tuple[list, list]`: The original members of training pairs, and both members of test pairs.
+
+    Raises:
+        ValueError: If `swapped` is none of 0, 1, False and True.
     """
+    for row in rows:
+        if row["swapped"].strip().lower() not in _SWAPPED:
+            raise ValueError(f"`swapped` must be one of 0, 1, False and True, got '{row['swapped']}'.")
     held_out: set[str] = set()
     for occupation in sorted({row["occupation"] for row in rows}):
         pairs = sorted({row["pair_id"] for row in rows if row["occupation"] == occupation})
         random.Random(f"{seed}-{occupation}").shuffle(pairs)
         held_out.update(pairs[: round(len(pairs) * test_share)])
-    train = [row for row in rows if row["pair_id"] not in held_out and row["swapped"] == "0"]
+    train = [row for row in rows if row["pair_id"] not in held_out and not _SWAPPED[row["swapped"].strip().lower()]]
     return train, [row for row in rows if row["pair_id"] in held_out]
 
 
@@ -143,42 +154,54 @@ def main(arguments: list[str] | None = None) -> None:
             Command line; by default the program's.
     """
     (parsed,) = HfArgumentParser(BiographyArguments).parse_args_into_dataclasses(arguments)  # type: ignore[arg-type]
+    try:
+        print(_prepare(parsed))
+    except (ValueError, OSError) as error:
+        sys.exit(f"The files cannot be prepared: {error}")
+
+
+def _prepare(parsed: BiographyArguments) -> str:
     real, augmented = (_read(Path(getattr(parsed, side)), side) for side in ("real", "augmented"))
     occupations = sorted({row["occupation"] for row in real} & {row["occupation"] for row in augmented})
     if not occupations:
-        sys.exit("The two files have no occupation in common.")
+        raise ValueError("The two files have no occupation in common.")
     real, augmented = ([row for row in rows if row["occupation"] in occupations] for rows in (real, augmented))
     train, test = split_pairs(real, parsed.test_share, parsed.seed)
+    sides = {"real": train, "augmented": augmented, "test": test}
+    empty = [name for name, rows in sides.items() if not rows]
+    if empty:
+        raise ValueError(
+            f"No row is left for {empty[0]}.csv, of {len(real)} real and {len(augmented)} augmented ones with an "
+            "occupation of both files: give more pairs of each occupation, or another `--test_share`."
+        )
+    pattern = occupation_pattern(occupations)
+    tables = {name: _table(normalise(row, pattern, parsed.max_words) for row in rows) for name, rows in sides.items()}
     folder = Path(parsed.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    pattern = occupation_pattern(occupations)
-    for name, rows in (("real", train), ("augmented", augmented), ("test", test)):
-        _write(folder / f"{name}.csv", (normalise(row, pattern, parsed.max_words) for row in rows))
+    for name, table in tables.items():
+        replace_file(folder / f"{name}.csv", table)
     # Of the augmented rows alone: they alone are masked, and among the names of others are words such as rich or rock.
     names = first_names(row["name"] for row in augmented)
-    (folder / "names.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
-    print(
+    replace_file(folder / "names.txt", "\n".join(names) + "\n")
+    return (
         f"{len(occupations)} occupations ({', '.join(occupations)}): {len(train)} real, {len(augmented)} augmented "
         f"and {len(test)} test rows, {len(names)} first names, in {folder}."
     )
 
 
 def _read(path: Path, side: str) -> list[Row]:
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    columns = list(reader.fieldnames or [])
-    missing = [column for column in _COLUMNS[side] if column not in columns]
-    if missing:
-        sys.exit(f"`--{side}`: {path} has no column {', '.join(missing)} (columns: {', '.join(columns)}).")
-    return rows
+    names = _COLUMNS[side]
+    columns = read_columns(path, names)
+    cells = [["" if value is None else str(value) for value in columns[name]] for name in names]
+    return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
 
 
-def _write(path: Path, rows: Iterable[Row]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["text", "gender", "occupation"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+def _table(rows: Iterable[Row]) -> str:
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, ["text", "gender", "occupation"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
 
 
 if __name__ == "__main__":

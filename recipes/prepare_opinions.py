@@ -21,9 +21,12 @@ from typing import Any
 
 from transformers import HfArgumentParser
 
+from mitigate.files import replace_file
+from mitigate.misalignment.columns import read_columns
 from mitigate.tasks.opinions import NO_OPINION
 
 _LETTERS = string.ascii_uppercase
+_COLUMNS = ("question", "country", "options", "human", "llm")
 
 
 @dataclass
@@ -91,10 +94,13 @@ def clean(row: dict[str, Any]) -> Item | None:
 
     Returns:
         `Item` or `None`: The item; `None` if the lists differ in length (nobody can tell then which share is whose),
-        or if fewer than two or more than 26 options or no share at all are left.
+        if a share is no finite number of at least 0, if a cell is missing, or if fewer than two or more than 26
+        options or no share at all are left.
     """
     columns = [row["options"], row["human"], row["llm"]]
-    if len({len(column) for column in columns}) != 1:
+    if not all(isinstance(column, list) for column in columns) or len({len(column) for column in columns}) != 1:
+        return None
+    if not (row["question"] and row["country"] and all(map(_is_share, (*row["human"], *row["llm"])))):
         return None
     kept = [cells for cells in zip(*columns, strict=True) if not NO_OPINION.search(str(cells[0]))]
     if not 2 <= len(kept) <= len(_LETTERS):
@@ -103,8 +109,8 @@ def clean(row: dict[str, Any]) -> Item | None:
     if min(sum(human), sum(llm)) <= 0:
         return None
     texts = tuple(" ".join(str(option).split()) for option in options)
-    question = " ".join(row["question"].split())
-    return Item(row["country"], question, texts, _normalised(human), _normalised(llm))
+    question = " ".join(str(row["question"]).split())
+    return Item(str(row["country"]), question, texts, _normalised(human), _normalised(llm))
 
 
 def sample(items: list[Item], per_country: int, *, seed: int) -> list[Item]:
@@ -184,23 +190,35 @@ def main(arguments: list[str] | None = None) -> None:
             Command line; by default the program's.
     """
     (parsed,) = HfArgumentParser(OpinionArguments).parse_args_into_dataclasses(arguments)  # type: ignore[arg-type]
-    lines = Path(parsed.distributions).read_text(encoding="utf-8").splitlines()
-    cleaned = [clean(json.loads(line)) for line in lines if line.strip()]
+    try:
+        print(_prepare(parsed))
+    except (ValueError, OSError) as error:
+        sys.exit(f"The answers cannot be prepared: {error}")
+
+
+def _prepare(parsed: OpinionArguments) -> str:
+    columns = read_columns(Path(parsed.distributions), _COLUMNS)
+    rows = zip(*(columns[name] for name in _COLUMNS), strict=True)
+    cleaned = [clean(dict(zip(_COLUMNS, cells, strict=True))) for cells in rows]
     usable = [item for item in cleaned if item is not None]
     short = [item for item in usable if not 0 < parsed.max_words < len(item.prompt.split())]
     if not short:
-        sys.exit(f"`--distributions`: none of the {len(cleaned)} rows of {parsed.distributions} can be used.")
+        raise ValueError(f"none of the {len(cleaned)} rows of {parsed.distributions} can be used.")
     items = sample(short, parsed.items_per_country, seed=parsed.seed)
     folder = Path(parsed.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     for name, side in (("real", "human"), ("augmented", "llm")):
         _write(folder / f"{name}.jsonl", training_rows(items, side, draws=parsed.draws, seed=parsed.seed))
     _write(folder / "test.jsonl", test_rows(items))
-    print(
-        f"{len(cleaned) - len(usable)} of {len(cleaned)} items left out (lists of unequal length, or no opinion among "
-        f"the options). {len(items)} items with {parsed.draws} real and {parsed.draws} augmented rows each, in "
-        f"{folder}."
+    return (
+        f"{len(cleaned) - len(usable)} of {len(cleaned)} items left out (unequal lists, what is no share, or "
+        f"no opinion among the options). {len(items)} items with {parsed.draws} real and {parsed.draws} augmented "
+        f"rows each, in {folder}."
     )
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= sys.float_info.max
 
 
 def _normalised(shares: Iterable[float]) -> tuple[float, ...]:
@@ -209,8 +227,7 @@ def _normalised(shares: Iterable[float]) -> tuple[float, ...]:
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    replace_file(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 if __name__ == "__main__":

@@ -67,6 +67,10 @@ class TestOpinions:
             {"human": [0.0, 0.0, 1.0, 0.0, 0.0]},
             {"llm": [0.0, 0.0, 0.0, 1.0, 0.0]},
             {"options": ["Yes", "DK/Refused", "No answer", "Missing", "Don’t know"]},
+            {"human": [-0.3, 0.7, 0.3, 0.2, 0.1]},
+            {"llm": [float("nan"), 0.6, 0.1, 0.1, 0.2]},
+            {"llm": None},
+            {"country": None},
         ],
     )
     def test_unusable_items_are_left_out(self, change):
@@ -108,6 +112,29 @@ class TestOpinions:
         source = write_lines(tmp_path / "rows.jsonl", [{**ROW, "llm": []}])
         with pytest.raises(SystemExit, match="none of the 1 rows"):
             prepare_opinions.main(["--distributions", source, "--output_dir", "out"])
+
+    def test_lines_end_at_line_feeds_only(self, tmp_path):
+        text = json.dumps({**ROW, "question": "Is it\u2028good?\x85"}, ensure_ascii=False)
+        (tmp_path / "rows.jsonl").write_text(text + "\n", encoding="utf-8")
+        prepare_opinions.main(["--distributions", "rows.jsonl", "--output_dir", "out", "--draws", "2"])
+        assert len(read_lines(tmp_path / "out" / "test.jsonl")) == 1
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (None, "There is no file"),
+            (b"", "has no rows"),
+            (b"\xff", "not in UTF-8"),
+            (b"{", "no valid JSON in line 1"),
+            (b'{"question": "q", "country": "A", "options": ["a", "b"], "human": [1, 1]}', "has no column 'llm'"),
+        ],
+    )
+    def test_bad_files(self, tmp_path, content, message):
+        if content is not None:
+            (tmp_path / "rows.jsonl").write_bytes(content)
+        with pytest.raises(SystemExit, match=message):
+            prepare_opinions.main(["--distributions", "rows.jsonl", "--output_dir", "out"])
+        assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("flag", ["--draws=0", "--max_words=-1", "--items_per_country=-1"])
     def test_numbers_out_of_range(self, flag):
@@ -196,8 +223,38 @@ class TestBiographies:
 
     def test_missing_column(self, tmp_path):
         real = write_csv(tmp_path / "r.csv", REAL)
-        with pytest.raises(SystemExit, match="has no column name"):
+        with pytest.raises(SystemExit, match="has no column 'name'"):
             prepare_biographies.main(["--real", real, "--augmented", real, "--output_dir", "out"])
+
+    def test_swapped_as_a_truth_value(self, tmp_path):
+        spelled = [{**row, "swapped": str(row["swapped"] == "1")} for row in REAL]
+        paths = [write_csv(tmp_path / f"{i}.csv", rows) for i, rows in enumerate((REAL, spelled))]
+        augmented = write_csv(tmp_path / "a.csv", AUGMENTED)
+        for i, real in enumerate(paths):
+            prepare_biographies.main(["--real", real, "--augmented", augmented, "--output_dir", f"out{i}"])
+        assert read_csv(tmp_path / "out0" / "real.csv") == read_csv(tmp_path / "out1" / "real.csv") != []
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ([{**row, "swapped": "no"} for row in REAL], "`swapped` must be one of 0, 1, False and True, got 'no'"),
+            ([{**row, "swapped": "1"} for row in REAL], "No row is left for real.csv"),
+            (REAL[2:4], "No row is left for test.csv"),
+            ([{**row, "gender": "x"} for row in REAL], "`gender` must be one of"),
+        ],
+    )
+    def test_what_cannot_be_prepared_writes_nothing(self, tmp_path, rows, message):
+        real, augmented = write_csv(tmp_path / "r.csv", rows), write_csv(tmp_path / "a.csv", AUGMENTED)
+        with pytest.raises(SystemExit, match=message):
+            prepare_biographies.main(["--real", real, "--augmented", augmented, "--output_dir", "out"])
+        assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize("content", [None, b"", b"pair_id,gender\n\xff,f\n"])
+    def test_bad_files(self, tmp_path, content):
+        if content is not None:
+            (tmp_path / "r.csv").write_bytes(content)
+        with pytest.raises(SystemExit, match=r"There is no file|has no rows|not in UTF-8"):
+            prepare_biographies.main(["--real", "r.csv", "--augmented", "r.csv", "--output_dir", "out"])
 
     @pytest.mark.parametrize("flag", ["--test_share=1", "--max_words=0"])
     def test_numbers_out_of_range(self, flag):
