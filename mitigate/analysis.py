@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from statistics import stdev
 from typing import Any
-
-import numpy as np
 
 from mitigate import stats
 from mitigate.cells import CONTROL, DATA_BIAS, WITHOUT_AUGMENTED, Sweep, read_cells
@@ -23,7 +20,6 @@ from mitigate.curves import (
     values_of,
 )
 from mitigate.intervals import Interval
-from mitigate.stats.means import all_same
 
 ALPHA = 0.05
 
@@ -38,12 +34,15 @@ class Contrast:
             Mean over seeds of the difference, per +0.10 of ρ.
         p (`float`):
             Two-sided paired t test; NaN with fewer than two common seeds, or if all have the same difference (not 0).
+        sd (`float`):
+            Standard deviation of the differences of the seeds; NaN with fewer than two, or if all are the same.
         p_holm (`float`):
             `p` after Holm's correction over all contrasts of the analysis.
     """
 
     interval: Interval
     p: float
+    sd: float
     p_holm: float = math.nan
 
 
@@ -272,7 +271,7 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
         dose=dose,
         curves=curves,
         slope=stats.mean_interval(slopes),
-        slope_sd=_deviation(slopes),
+        slope_sd=stats.seed_sd(slopes),
         trend=trend_interval(trends),
         trend_p=stats.mean_p(list(trends.values())),
         coefficient=curve_coefficient(curves["bias"], curves[DATA_BIAS])
@@ -282,10 +281,6 @@ def _arm(sweep: Sweep, mitigation: str, dose: float) -> Arm:
         # their order anything but random. `benchmarks/validity.py` measures the false alarms.
         p=stats.mean_p(slopes),
     )
-
-
-def _deviation(values: Sequence[float]) -> float:
-    return math.nan if len(values) < 2 or all_same(np.asarray(values)) else stdev(values)
 
 
 def _compare(arm: Arm, arms: Mapping[tuple[str, float], Arm]) -> Arm:
@@ -300,7 +295,7 @@ def _compare(arm: Arm, arms: Mapping[tuple[str, float], Arm]) -> Arm:
 
 def _contrast(first: Arm, second: Arm) -> Contrast:
     differences = list(slope_differences(first.curves["bias"], second.curves["bias"]).values())
-    return Contrast(stats.mean_interval(differences), stats.mean_p(differences))
+    return Contrast(stats.mean_interval(differences), stats.mean_p(differences), stats.seed_sd(differences))
 
 
 def _comparison(none: Arm, arm: Arm) -> Comparison | None:

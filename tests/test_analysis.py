@@ -177,6 +177,7 @@ class TestVerdict:
         sentence = said(sweep({"none": (0.0, 0.0)}, noise=0.01), "Inheritance at β = 1 is not detected")
         assert re.search(r"a slope of 0\.\d+ per \+0\.10 of bias ratio is detected 80 times out of 100", sentence)
         assert sentence.endswith("every slope inside the interval remains possible.")
+        assert re.search(r"the trend \(rank correlation .*\) is \+0\.\d+ \[.*\] \(p = 0\.\d+, not", sentence)
         assert "no effect" not in sentence
 
     def test_suggested(self):

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
+from scipy.stats import spearmanr, t, ttest_1samp
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
@@ -18,6 +18,9 @@ from mitigate.grid import (
     task_records,
 )
 from mitigate.report.grid import grid_verdict
+from mitigate.report.grid.tables import estimate
+from mitigate.report.numbers import p_sentence
+from mitigate.stats import minimal_detectable_effect
 from tests.sweeps import RATIOS, TASKS, TYPES, record, sweep, task_sweep
 
 TASK_DESCRIPTIONS = {name: TaskDescription(related, labels={"bias": "gap"}) for name, related in TASKS.items()}
@@ -196,6 +199,17 @@ class TestRelatedAndControl:
         hypothesis = analyse_grid(records, tasks).hypotheses[1]
         assert (hypothesis.p, hypothesis.left_out) == (found.result.p, ("arithmetic",))
 
+    def test_control_tasks_that_are_all_the_same_at_the_start_are_told(self):
+        records = task_sweep()
+        for r in records:
+            if r["cell"]["bias_ratio"] == 0:
+                r["tasks"]["topics"]["bias"] = 0.25
+        grid = analyse_grid(records, TASK_DESCRIPTIONS)
+        assert "related tasks inherit more" in grid.hypotheses[1].claim
+        assert grid.hypotheses[1].untested == "no control task differs between the seeds at ρ = 0"
+        assert math.isnan(grid.hypotheses[1].p_holm)
+        assert "Not tested, as no control task differs" in " ".join(grid_verdict(grid))
+
     def test_a_task_whose_seeds_do_not_differ_is_left_out_and_named(self):
         records = task_sweep()
         for r in records:
@@ -208,6 +222,48 @@ class TestRelatedAndControl:
 
     def test_mixed_model_agrees_with_the_pooled_slope(self, grid):
         assert grid.mixed.interval.estimate == pytest.approx(grid.hypotheses[0].interval.estimate, rel=1e-3)
+
+
+class TestWhatCouldBeDetected:
+    def test_of_hypotheses_at_the_first_step_of_holm(self, grid):
+        first = grid.hypotheses[0]
+        alpha = 0.05 / grid.hypothesis_family
+        sd = first.interval.half_width * math.sqrt(5) / t.ppf(0.975, 4)
+        assert first.detectable == pytest.approx(minimal_detectable_effect(sd, 5, alpha=alpha))
+        difference = grid.hypotheses[1]
+        assert difference.sd == pytest.approx(difference.interval.half_width * math.sqrt(5) / t.ppf(0.975, 4))
+        assert difference.detectable == pytest.approx(minimal_detectable_effect(difference.sd, 5, alpha=alpha))
+
+    def test_of_fields_in_the_family_of_the_grid(self, grid):
+        for arm in ("none", "mask"):
+            field = grid.effect("salary", arm, 1.0, MEAN_TYPE)
+            sd = field.interval.half_width * math.sqrt(5) / t.ppf(0.975, 4)
+            assert grid.detectable(field) == pytest.approx(minimal_detectable_effect(sd, 5, alpha=0.05 / grid.family))
+
+    def test_what_is_not_detected_says_it(self):
+        arms = dict.fromkeys(("none", "mask"), (0.0, 0.0))
+        grid = analyse_grid(task_sweep(arms), TASK_DESCRIPTIONS)
+        said = grid_verdict(grid)
+        assert "is not detected" in said[0]
+        assert "; with these seeds an effect of 0." in said[0]
+        assert "is detected 80 times out of 100" in said[0]
+
+
+class TestTrend:
+    def test_is_the_mean_rank_correlation_of_related_tasks(self, records):
+        records = task_sweep({"none": (0.01, 0.0)})
+        grid = analyse_grid(records, TASK_DESCRIPTIONS)
+        curves = [curve(records, task, "none") for task in ("hiring", "salary")]
+        values = [np.mean([spearmanr(RATIOS, [c[s, r] for r in RATIOS])[0] for c in curves]) for s in range(5)]
+        assert grid.trend.interval.estimate == pytest.approx(np.mean(values))
+        assert grid.trend.p == pytest.approx(ttest_1samp(values, 0).pvalue)
+        said = " ".join(grid_verdict(grid))
+        assert f"is {estimate(grid.trend.interval)} on the related tasks ({p_sentence(grid.trend.p)}, not" in said
+
+    def test_the_same_in_all_seeds(self, grid):
+        assert grid.trend.interval.is_constant
+        assert math.isnan(grid.trend.p)
+        assert "is +1.0 on the related tasks in all seeds, and cannot be tested." in " ".join(grid_verdict(grid))
 
 
 class TestMissingAnswers:

@@ -66,3 +66,10 @@ def test_one_seed_detects_nothing():
 def test_errors(keywords, message):
     with pytest.raises(ValueError, match=message):
         minimal_detectable_effect(**{"sd": 1.0, "seeds": 5, **keywords})
+
+
+@pytest.mark.filterwarnings("error")
+def test_two_seeds_in_a_family_of_thousands():
+    """With one degree of freedom a thousandth of the level asks for a thousand times the effect."""
+    one, many = (minimal_detectable_effect(1.0, 2, alpha=alpha) for alpha in (1e-2, 1e-5))
+    assert many == pytest.approx(1000 * one, rel=1e-3)

@@ -8,6 +8,7 @@ from mitigate.grid.hypotheses import Hypothesis
 from mitigate.grid.missing import MissingAnswers
 from mitigate.grid.projection import TaskDescription, bias_types_of, mean_records, task_records
 from mitigate.grid.related import EQUIVALENCE_BOUND, Equivalence, RelatedControl
+from mitigate.grid.trend import Trend
 
 __all__ = [
     "EQUIVALENCE_BOUND",
@@ -21,6 +22,7 @@ __all__ = [
     "RelatedControl",
     "TaskAnalysis",
     "TaskDescription",
+    "Trend",
     "TypeEffect",
     "analyse_grid",
     "bias_types_of",

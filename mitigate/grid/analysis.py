@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mitigate import stats
-from mitigate.analysis import Analysis, analyse
+from mitigate.analysis import ALPHA, Analysis, analyse
 from mitigate.cells import Cell, arm_rank
 from mitigate.grid.by_type import TypeEffect, type_effects
 from mitigate.grid.effects import Effect, TaskAnalysis, grid_effects
@@ -22,6 +22,7 @@ from mitigate.grid.projection import (
     unmeasured_cells,
 )
 from mitigate.grid.related import Equivalence, RelatedControl, equivalences, pooled_slope, related_against_control
+from mitigate.grid.trend import Trend, related_trend
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class GridAnalysis:
             By control task, whether its shift without mitigation is too small to matter.
         frontier (`tuple[FrontierPoint, ...]`):
             What each arm does to bias and utility, at the dose `dose`.
+        trend (`Trend`):
+            Whether bias rises with ρ on the related tasks without mitigation, in a line or not.
         type_effects (`tuple[TypeEffect, ...]`):
             Every arm by bias type, pooled over the related tasks, at the dose `dose`.
         mixed (`MixedSlope` or `None`):
@@ -69,6 +72,7 @@ class GridAnalysis:
     related_control: tuple[RelatedControl, ...]
     equivalences: tuple[Equivalence, ...]
     frontier: tuple[FrontierPoint, ...]
+    trend: Trend
     type_effects: tuple[TypeEffect, ...]
     mixed: stats.MixedSlope | None
     missing_answers: tuple[MissingAnswers, ...]
@@ -94,6 +98,15 @@ class GridAnalysis:
     def doses(self) -> tuple[float, ...]:
         """Doses of the effects, descending."""
         return tuple(sorted({effect.dose for effect in self.effects}, reverse=True))
+
+    def detectable(self, effect: Effect) -> float:
+        """
+        Return the smallest true effect that such a sweep detects in a field 80 times out of 100, in its units.
+
+        It is that of a field which is the only one to be detected; the more are, the less each needs. NaN where the
+        field has no interval.
+        """
+        return stats.minimal_detectable_effect(effect.sd, effect.interval.n, alpha=ALPHA / max(1, self.family))
 
     def mitigations(self, dose: float) -> list[str]:
         """Return the arms that any task has at a dose, baselines first."""
@@ -153,6 +166,7 @@ def analyse_grid(records: Iterable[Record], tasks: Mapping[str, TaskDescription]
         related_control=found,
         equivalences=equivalences(analysed, dose),
         frontier=frontier(analysed, dose),
+        trend=related_trend(analysed, dose),
         type_effects=tuple(type_effects(analysed, types, dose)),
         mixed=pooled_slope(analysed, dose),
         missing_answers=tuple(missing for name in tasks for missing in missing_answers(known, name)),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mitigate import stats
-from mitigate.analysis import Analysis, Arm
+from mitigate.analysis import Analysis, Arm, Contrast
 from mitigate.grid.projection import TaskDescription
 from mitigate.intervals import Interval
 
@@ -73,6 +73,9 @@ class Effect:
         p (`float`):
             Two-sided t test over seeds that the effect is 0; NaN with fewer than two seeds, or if all gave the same
             value (not 0).
+        sd (`float`):
+            Standard deviation of the effect between seeds, in its units; NaN with fewer than two seeds, or if all gave
+            the same value.
         p_bh (`float`):
             `p` after the correction of Benjamini and Hochberg over all fields of the grid.
     """
@@ -84,6 +87,7 @@ class Effect:
     interval: Interval
     scale: float
     p: float
+    sd: float
     p_bh: float = math.nan
 
     @property
@@ -143,12 +147,13 @@ def _effects_of(task: TaskAnalysis) -> Iterator[Effect]:
     parts = {MEAN_TYPE: task.overall, **task.by_type} if several else task.by_type
     for bias_type, analysis in parts.items():
         for arm in analysis.arms:
-            contrast = _interval_and_p(arm)
+            contrast = _contrast(arm)
             if contrast and not arm.is_null:
-                yield Effect(task.name, bias_type, arm.mitigation, arm.dose, contrast[0], task.scale, contrast[1])
+                interval, p, sd = contrast.interval, contrast.p, contrast.sd
+                yield Effect(task.name, bias_type, arm.mitigation, arm.dose, interval, task.scale, p, sd)
 
 
-def _interval_and_p(arm: Arm) -> tuple[Interval, float] | None:
+def _contrast(arm: Arm) -> Contrast | None:
     if arm.mitigation == "none":
-        return arm.slope, arm.p
-    return (arm.comparison.slope.interval, arm.comparison.slope.p) if arm.comparison else None
+        return Contrast(arm.slope, arm.p, arm.slope_sd)
+    return arm.comparison.slope if arm.comparison else None

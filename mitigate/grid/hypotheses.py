@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mitigate import stats
-from mitigate.analysis import Arm
+from mitigate.analysis import ALPHA, Arm
 from mitigate.cells import is_mitigation
 from mitigate.curves import curve_slopes, slope_differences
 from mitigate.grid.effects import TaskAnalysis
 from mitigate.grid.pooling import pool
 from mitigate.grid.related import RelatedControl
 from mitigate.intervals import Interval
+from mitigate.stats.means import t_quantile
 
 # The baseline that mitigations should beat: resampling to equal groups, which needs no mitigation.
 BASELINE = "balanced"
@@ -37,8 +38,14 @@ class Hypothesis:
             Its unit.
         p (`float`):
             Two-sided t test over seeds that the effect is 0; NaN where it is not tested.
+        sd (`float`):
+            Standard error of what is tested times the root of the number of seeds, in `unit`: the standard deviation
+            between seeds, and for a difference in differences with what its scales add. NaN where it is not tested.
         p_holm (`float`):
             `p` after Holm's correction over all named hypotheses that are tested.
+        detectable (`float`):
+            The smallest true effect that such a sweep detects 80 times out of 100, at the first step of Holm's
+            correction, in `unit`; NaN where it is not tested.
         untested (`str`, *optional*, defaults to `""`):
             Why it is not tested; empty if it is.
         left_out (`tuple[str, ...]`, *optional*):
@@ -50,7 +57,9 @@ class Hypothesis:
     interval: Interval
     unit: str
     p: float
+    sd: float
     p_holm: float = math.nan
+    detectable: float = math.nan
     untested: str = ""
     left_out: tuple[str, ...] = ()
 
@@ -89,6 +98,7 @@ def named_hypotheses(
                 result.interval,
                 SHIFTS,
                 result.p,
+                _sd(result.interval),
                 untested=difference.untested,
                 left_out=difference.left_out,
             )
@@ -96,7 +106,16 @@ def named_hypotheses(
     for mitigation in _mitigations(related, dose):
         found += _against(mitigation, related, dose)
     corrected = stats.holm([hypothesis.p for hypothesis in found])
-    return tuple(replace(hypothesis, p_holm=p) for hypothesis, p in zip(found, corrected, strict=True))
+    alpha = ALPHA / max(1, stats.family_size(corrected))
+    return tuple(
+        replace(each, p_holm=p, detectable=stats.minimal_detectable_effect(each.sd, each.interval.n, alpha=alpha))
+        for each, p in zip(found, corrected, strict=True)
+    )
+
+
+def _sd(interval: Interval) -> float:
+    sd = interval.half_width * math.sqrt(interval.n) / t_quantile(stats.LEVEL, interval.n)
+    return sd if sd > 0 else math.nan
 
 
 def _mitigations(tasks: Sequence[TaskAnalysis], dose: float) -> list[str]:
@@ -137,6 +156,7 @@ def _pooled(
         stats.mean_interval(pooled),
         SLOPES,
         p,
+        stats.seed_sd(pooled),
         untested=_why(related, pooled) if math.isnan(p) else "",
         left_out=tuple(task.name for task in related if not values(task) or not math.isfinite(task.scale)),
     )

@@ -99,8 +99,14 @@ def related_against_control(tasks: Sequence[TaskAnalysis], mitigation: str, dose
             left_out.append(task.name)
         else:
             sides[task.description.related].append(ends[:2])
-    if not all(sides.values()):
+    kinds = {task.description.related for task in tasks if _ends(task, mitigation, dose)}
+    if len(kinds) < 2:
         return None
+    for related, name in ((True, "related"), (False, "control")):
+        if not sides[related]:
+            nothing = stats.DifferenceInDifferences(Interval(math.nan, math.nan, math.nan, 0), math.nan, ())
+            why = f"no {name} task differs between the seeds at ρ = 0"
+            return RelatedControl(mitigation, dose, nothing, tuple(left_out), why)
     result = stats.difference_in_differences(sides[True], sides[False])
     return RelatedControl(mitigation, dose, result, tuple(left_out), _why(result))
 

@@ -134,7 +134,15 @@ def _inheritance(analysis: Analysis, arm: Arm, places: Decimals) -> str:
     what = "A fall of bias" if slope.high < 0 else "Inheritance"
     return (
         f"{what} at β = {arm.dose:g} is {grade}: without mitigation the slope of the {gap} is "
-        f"{_signed(slope, places)} {_full_evidence(arm, places)}{tail}."
+        f"{_signed(slope, places)} {_full_evidence(arm, places)}{_trend(arm)}{tail}."
+    )
+
+
+def _trend(arm: Arm) -> str:
+    tested = "the same in all seeds" if math.isnan(arm.trend_p) else f"{p_sentence(arm.trend_p)}, not corrected"
+    return (
+        f"; the trend (rank correlation of bias and ρ: whether bias rises, in a line or not) is "
+        f"{with_bounds(arm.trend, 2)} ({tested})"
     )
 
 

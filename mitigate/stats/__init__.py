@@ -17,6 +17,7 @@ from mitigate.stats.means import (
     mean_p,
     paired_differences,
     ratio_interval,
+    seed_sd,
     welch_interval,
 )
 from mitigate.stats.mixed import MixedSlope, mixed_slope
@@ -52,6 +53,7 @@ __all__ = [
     "paired_differences",
     "paired_shifts",
     "ratio_interval",
+    "seed_sd",
     "seed_slopes",
     "seed_trends",
     "slope_permutation_p",

@@ -72,6 +72,21 @@ def mean_p(values: Sequence[float]) -> float:
     return float(2 * distributions.t.sf(abs(t), len(array) - 1))
 
 
+def seed_sd(values: Sequence[float]) -> float:
+    """
+    Standard deviation between seeds, from which [`minimal_detectable_effect`] tells what could have been detected.
+
+    Args:
+        values (`Sequence[float]` of length `n`):
+            One value per seed.
+
+    Returns:
+        `float`: With n - 1 in the denominator; NaN if `n < 2` or all values are the same, be it 0.
+    """
+    array = np.asarray(values, dtype=float)
+    return math.nan if len(array) < 2 or all_same(array) else float(array.std(ddof=1))
+
+
 def welch_interval(first: Sequence[float], second: Sequence[float], level: float = LEVEL) -> tuple[Interval, float]:
     """
     Difference of the means of two samples that share no seed, with its interval and test (Welch 1947).

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from functools import cache
 from typing import Literal
 
 from scipy.optimize import brentq
@@ -47,6 +49,11 @@ def minimal_detectable_effect(
     if seeds < 2 or math.isnan(sd):
         return math.nan
     freedom, weight = (seeds - 1, seeds) if arms == 1 else (2 * seeds - 2, seeds / 2)
+    return sd * _noncentrality(freedom, alpha, power) / math.sqrt(weight)
+
+
+@cache  # a sweep over tasks asks for the same a thousand times
+def _noncentrality(freedom: int, alpha: float, power: float) -> float:
     # Not statsmodels' solve_power: the noncentral t below it gives NaN in a far tail, and then its answer is wrong
     # (four seeds, alpha = 0.005: an effect of power 0.52 for 0.8). The noncentral F has no such tail.
     threshold = f.isf(alpha, 1, freedom)
@@ -55,6 +62,9 @@ def minimal_detectable_effect(
         return float(ncf.sf(threshold, 1, freedom, noncentrality**2)) - power
 
     upper = 4.0
-    while excess(upper) < 0:
-        upper *= 2
-    return sd * float(brentq(excess, 0, upper)) / math.sqrt(weight)
+    with warnings.catch_warnings():
+        # With two seeds and a family of thousands the series ends early, at a value that is good to five digits.
+        warnings.filterwarnings("ignore", message=".*Series did not converge", category=RuntimeWarning)
+        while excess(upper) < 0:
+            upper *= 2
+        return float(brentq(excess, 0, upper))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,16 +19,23 @@ NOT_TESTABLE = f"{SAME} is not testable: all seeds gave the same value"
 
 def hypothesis_table(grid: GridAnalysis) -> Table:
     """Tabulate the named hypotheses with their corrected tests."""
-    rows = [(h.claim, estimate(h.interval), h.unit, p_value(h.p), p_value(h.p_holm)) for h in grid.hypotheses]
+    rows = [
+        (h.claim, estimate(h.interval), h.unit, p_value(h.p), p_value(h.p_holm), two_digits(h.detectable))
+        for h in grid.hypotheses
+    ]
     return Table(
         f"Named hypotheses: effect with {PERCENT_LEVEL} interval over seeds; p by Holm's method over "
-        f"{grid.hypothesis_family} tests; {NOT_TESTABLE}",
-        ("claim", "effect", "unit", "p", "p (Holm)"),
+        f"{grid.hypothesis_family} tests; a true effect of the size detectable is found 80 times out of 100; "
+        f"{NOT_TESTABLE}",
+        ("claim", "effect", "unit", "p", "p (Holm)", "detectable"),
         tuple(rows),
         name="hypotheses",
-        columns=("claim", "mitigation", *ESTIMATE, "unit", "p", "p_holm", "untested", "left_out"),
+        columns=("claim", "mitigation", *ESTIMATE, "unit", "p", "p_holm", "detectable", "untested", "left_out"),
         digits=tuple(
-            (*(h.claim, h.mitigation, *digits_of(h.interval), h.unit, h.p, h.p_holm, h.untested), " ".join(h.left_out))
+            (
+                *(h.claim, h.mitigation, *digits_of(h.interval), h.unit),
+                *(h.p, h.p_holm, h.detectable, h.untested, " ".join(h.left_out)),
+            )
             for h in grid.hypotheses
         ),
     )
@@ -48,14 +56,14 @@ def effect_table(grid: GridAnalysis, dose: float, bias_type: str | None = None) 
         tuple(rows),
         name=f"effects-{dose:g}-{kind}",
         columns=_EFFECT_COLUMNS,
-        digits=tuple(_effect_digits(e) for e in grid.effects if e.dose == dose and e.bias_type == kind),
+        digits=tuple(_effect_digits(grid, e) for e in grid.effects if e.dose == dose and e.bias_type == kind),
     )
 
 
 def grid_table(grid: GridAnalysis) -> Table:
     """Tabulate all fields of the grid, for the CSV file alone."""
     return Table(
-        "All fields of the grid", (), (), "grid", _EFFECT_COLUMNS, tuple(_effect_digits(e) for e in grid.effects)
+        "All fields of the grid", (), (), "grid", _EFFECT_COLUMNS, tuple(_effect_digits(grid, e) for e in grid.effects)
     )
 
 
@@ -69,7 +77,7 @@ def type_table(grid: GridAnalysis) -> Table:
         tuple(rows),
         name="types",
         columns=_EFFECT_COLUMNS,
-        digits=tuple(_effect_digits(e) for e in chosen.values() if e.bias_type in grid.bias_types),
+        digits=tuple(_effect_digits(grid, e) for e in chosen.values() if e.bias_type in grid.bias_types),
     )
 
 
@@ -114,12 +122,15 @@ def frontier_table(grid: GridAnalysis) -> Table:
 def task_slope_table(grid: GridAnalysis) -> Table:
     """Tabulate the slope of every task without mitigation, in its own unit and standardised."""
     found = [(task, arm) for task in grid.tasks for arm in [task.arm("none", grid.dose)] if arm]
+    fields = {task: grid.effect(task, "none", grid.dose, overview_type(grid)) for task in (t.name for t, _ in found)}
+    least = {task: grid.detectable(field) if field else math.nan for task, field in fields.items()}
     rows = [
         (
             task_title(task),
             task.description.relation,
             task.overall.label("bias") if task.overall else "",
             estimate(arm.slope),
+            two_digits(least[task.name]),
             two_digits(task.scale),
             estimate(arm.slope.scaled(1 / task.scale)),
             estimate(arm.trend),
@@ -129,15 +140,16 @@ def task_slope_table(grid: GridAnalysis) -> Table:
     ]
     return Table(
         f"Slope without mitigation {_PER} at β = {grid.dose:g}, and trend (rank correlation of bias and ρ), with "
-        f"{PERCENT_LEVEL} intervals over seeds; p is that of the trend, not corrected",
-        ("task", "relation", "bias", "slope", "SD between seeds", f"slope {_SDS}", "trend", "p (trend)"),
+        f"{PERCENT_LEVEL} intervals over seeds; a true slope of the size detectable is found 80 times out of 100 "
+        f"among {grid.family} tests; p is that of the trend, not corrected",
+        ("task", "relation", "bias", "slope", "detectable", "SD between seeds", f"slope {_SDS}", "trend", "p (trend)"),
         tuple(rows),
         name="tasks",
-        columns=("task", "related", "relation", *ESTIMATE, "seed_sd", *_TREND_COLUMNS),
+        columns=("task", "related", "relation", *ESTIMATE, "detectable", "seed_sd", *_TREND_COLUMNS),
         digits=tuple(
             (
-                *(task.name, task.description.related, task.description.relation, *digits_of(arm.slope), task.scale),
-                *(*digits_of(arm.trend), arm.trend_p),
+                *(task.name, task.description.related, task.description.relation, *digits_of(arm.slope)),
+                *(least[task.name], task.scale, *digits_of(arm.trend), arm.trend_p),
             )
             for task, arm in found
         ),
@@ -236,11 +248,12 @@ def percent(share: float) -> str:
 
 
 _TREND_COLUMNS = (*(f"trend_{name}" for name in ESTIMATE), "trend_p")
-_EFFECT_COLUMNS = ("task", "bias_type", "mitigation", "dose", *ESTIMATE, "seed_sd", "p", "p_bh")
+_EFFECT_COLUMNS = ("task", "bias_type", "mitigation", "dose", *ESTIMATE, "seed_sd", "p", "p_bh", "detectable")
 
 
-def _effect_digits(e: Effect) -> tuple[Any, ...]:
-    return (e.task, e.bias_type, e.mitigation, e.dose, *digits_of(e.interval), e.scale, e.p, e.p_bh)
+def _effect_digits(grid: GridAnalysis, e: Effect) -> tuple[Any, ...]:
+    place = (e.task, e.bias_type, e.mitigation, e.dose)
+    return (*place, *digits_of(e.interval), e.scale, e.p, e.p_bh, grid.detectable(e))
 
 
 def _field(effect: Effect | None) -> str:
