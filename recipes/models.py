@@ -115,7 +115,7 @@ def check_model(arguments: ModelArguments) -> None:
 
 
 def load_model(
-    source: str, arguments: ModelArguments, labels: list[str] | None
+    source: str, arguments: ModelArguments, labels: list[str] | None, *, device_map: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """
     Load a model and its tokenizer.
@@ -127,6 +127,8 @@ def load_model(
             Architecture, and whether code that comes with the model may run.
         labels (`list[str]`, *optional*):
             Labels of a classifier.
+        device_map (`str`, *optional*):
+            `"auto"` puts the model on all GPUs together, and what they cannot hold in host memory.
 
     Returns:
         `tuple[PreTrainedModel, PreTrainedTokenizerBase]`: Both, the tokenizer with a padding token.
@@ -135,7 +137,7 @@ def load_model(
     tokenizer = AutoTokenizer.from_pretrained(source, **options)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    options["use_safetensors"] = True
+    options |= {"use_safetensors": True, "device_map": device_map}
     if not arguments.lora:
         # Steps of fine-tuning are small, and bfloat16 weights round most of them away.
         options["dtype"] = torch.float32
@@ -166,11 +168,11 @@ def load_trained(
             Labels of a classifier.
 
     Returns:
-        `tuple[PreTrainedModel, PreTrainedTokenizerBase]`: Both, with adapters merged.
+        `tuple[PreTrainedModel, PreTrainedTokenizerBase]`: Both, with adapters merged, on all GPUs together.
     """
     if not arguments.lora:
-        return load_model(str(folder), arguments, labels)
-    model, _ = load_model(source, arguments, labels)
+        return load_model(str(folder), arguments, labels, device_map="auto")
+    model, _ = load_model(source, arguments, labels, device_map="auto")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     fit_embeddings(model, tokenizer)  # for the tokens that a mitigation added; the adapters hold their weights
     merged = PeftModel.from_pretrained(model, folder).merge_and_unload()

@@ -12,6 +12,7 @@ process would.
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import sys
 import time
@@ -41,7 +42,7 @@ from mitigate.recipes.fitting import asking_of, fit_cell
 from mitigate.recipes.grid import cell_id, cells_of
 from mitigate.recipes.launching import alone, crowded_devices, processes, train_on_cpu
 from mitigate.recipes.models import check_model, load_trained
-from mitigate.recipes.records import records_folder, write_record
+from mitigate.recipes.records import failed_record, read_record, record_path, records_folder, write_record
 from mitigate.recipes.tasks import Task
 from mitigate.recipes.tracking import choose_tracking, log_measured, tracked
 
@@ -66,12 +67,23 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(f"This configuration cannot be run:\n{error}", file=sys.stderr)
         return 2
+    path = record_path(config, cell)
+    found = read_record(path, cell)
+    if found is not None and found["status"] == "done":
+        print(f"{cell}: done already, {path}. To train it again, delete that file.")
+        return 0
     choose_tracking(config)
     records_folder(config).mkdir(parents=True, exist_ok=True)
-    record = run_cell(config, task, cell) if processes() == 1 else _run_together(config, task, cell, rows)
+    try:
+        record = run_cell(config, task, cell) if processes() == 1 else _run_together(config, task, cell, rows)
+    except Exception as error:
+        if int(os.environ.get("RANK", "0")) == 0:
+            reason = f"{type(error).__name__}: {error}"
+            write_record(records_folder(config), failed_record(cell_id(config, cell), cell, reason))
+        raise
     if record is not None:
         write_record(records_folder(config), {**record, "status": "done"})
-        print(f"{cell}: {records_folder(config) / cell_id(config, cell)}.json ({record['runtime_s']:.1f} s)")
+        print(f"{cell}: {path} ({record['runtime_s']:.1f} s)")
     return 0
 
 
@@ -146,8 +158,10 @@ def _run_together(config: SweepConfig, task: Task, cell: Cell, rows: Dataset) ->
         trained = time.perf_counter()
         try:
             measured = with_data_bias(alone(_measure_saved, config, cell, source, folder, tag), task, rows)
-        finally:
-            shutil.rmtree(folder)
+        except Exception:
+            print(f"{cell}: trained, but not measured. What was trained is kept in {folder}.", file=sys.stderr)
+            raise
+        shutil.rmtree(folder)
         log_measured(config, cell, measured)
     times = {"train_s": round(trained - started, 3), "evaluate_s": round(time.perf_counter() - trained, 3)}
     return make_record(config, cell, {**measured, **found, "times": times})
@@ -161,8 +175,6 @@ def _train_base(config: SweepConfig, seed: int) -> None:
 def _measure_saved(config: SweepConfig, cell: Cell, source: str, folder: Path, tag: str) -> dict[str, Any]:
     prepare_process()
     model, tokenizer = load_trained(source, folder, config.model, config.labels)
-    if torch.cuda.is_available():
-        model.to(torch.device("cuda"))  # type: ignore[arg-type]  # a decorator hides the types
     return make_task(config).measure(model, tokenizer, asking_of(config, cell, tag))
 
 

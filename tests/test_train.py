@@ -93,6 +93,19 @@ def test_what_runs_alone_knows_nothing_of_the_launch(monkeypatch):
     assert not any(name in told for name in ("WORLD_SIZE", "RANK=", "ACCELERATE_USE_FSDP"))
 
 
+def test_a_cell_that_fails_leaves_its_reason_and_one_that_is_done_is_kept(arguments, capsys):
+    with pytest.raises(ValueError, match="`max_length`: 32 of 32 rows"):
+        main([*arguments, *PLACE, "--max_length", "2"])
+    assert record()["status"] == "failed" and "ValueError: `max_length`: 32 of 32 rows" in record()["error"]
+    next(Path("out/cells").iterdir()).unlink()
+    assert main([*arguments, *PLACE]) == 0
+    (path,) = Path("out/cells").iterdir()
+    written = path.stat().st_mtime_ns
+    capsys.readouterr()
+    assert main([*arguments, *PLACE]) == 0
+    assert "done already" in capsys.readouterr().out and path.stat().st_mtime_ns == written
+
+
 def test_its_record_is_that_of_the_sweep(arguments):
     assert main([*arguments, *PLACE]) == 0
     config = parse_config(arguments)
