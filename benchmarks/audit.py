@@ -25,6 +25,7 @@ from rich.table import Table
 
 from mitigate.misalignment import distribution_misalignment, group_misalignment, read_features, surface_misalignment
 from mitigate.misalignment.features import map_features
+from mitigate.misalignment.surface import surface_within_labels
 from mitigate.misalignment.tables import read_rows
 from mitigate.world import World
 
@@ -78,6 +79,7 @@ def _parts(files: list[Path]) -> dict[str, float]:
     timed("distributions, pooled and within labels", lambda: distribution_misalignment(features, labels=labels))
     timed("groups", lambda: group_misalignment(real.groups or (), augmented.groups or (), labels=labels))
     timed("surface", lambda: surface_misalignment(real.texts, augmented.texts))
+    timed("surface within labels", lambda: surface_within_labels(real.texts, augmented.texts, labels))
     timed("map", lambda: map_features(features))
     return seconds
 

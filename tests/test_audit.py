@@ -284,7 +284,7 @@ class TestReports:
         for note in biased.notes:
             assert note in shown
         assert outline.tags.count("svg") == 4  # map, groups, two questions
-        assert outline.tags.count("table") == 7
+        assert outline.tags.count("table") == 8
         ids = [value for name, value in outline.attributes if name == "id"]
         assert len(ids) == len(set(ids))
         assert "no encoder was named" in shown and "It is not proven" in shown

@@ -15,7 +15,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from mitigate.misalignment import FrequentWordTagger, SpacyTagger, encoder_features, read_features, word_features
 from mitigate.misalignment.encoders import mean_embeddings
 from mitigate.misalignment.features import Features, map_features
-from mitigate.misalignment.surface import surface_misalignment, tokenize
+from mitigate.misalignment.surface import surface_misalignment, surface_within_labels, tokenize
 
 REAL = ["the nurse writes a letter", "the pilot reads", "a judge writes the law today"] * 4
 AUGMENTED = ["renowned for dedication", "a passionate journey of excellence", "renowned for a journey"] * 4
@@ -162,6 +162,37 @@ class TestSurface:
     def test_the_order_of_rows_does_not_matter_where_all_are_read(self):
         there, back = surface_misalignment(REAL, AUGMENTED), surface_misalignment(REAL[::-1], AUGMENTED[::-1])
         assert (there.words, there.length, there.length_ks) == (back.words, back.length, back.length_ks)
+
+    def test_labels_that_are_mixed_otherwise(self):
+        # Short texts of one label and long ones of the other: three to one, and one to three.
+        short, long = ["a b"], ["c d e f g h"]
+        real, augmented = short * 60 + long * 20, short * 20 + long * 60
+        labels = ["x"] * 60 + ["y"] * 20, ["x"] * 20 + ["y"] * 60
+        pooled, within = surface_misalignment(real, augmented), surface_within_labels(real, augmented, labels)
+        assert pooled.length == (3, 5) and pooled.length_ks == 0.5 and pooled.words > 0.3
+        # Three quarters of the real rows are of the label of 2 words.
+        assert within.length == (3, 3) and within.length_difference.estimate == 0
+        assert within.length_ks == 0 and within.words == pytest.approx(0, abs=1e-7) and math.isnan(within.length_p)
+        # Two and six different words among 40 and 120 tokens of either side; short texts have no template.
+        assert [pair.real for pair in within.distinct] == pytest.approx(
+            [0.75 * 2 / 40 + 0.25 * 6 / 120, 0.75 * 1 / 20 + 0.25 * 5 / 100, 4 / 80]
+        )
+        assert within.templates == (1, 1) and within.texts == (80, 80) and within.tokens == 160
+
+    def test_difference_within_labels_by_hand(self):
+        rng = np.random.default_rng(0)
+        texts = [[" ".join(["w"] * n) for n in rng.integers(2, 9, 50) + more] for more in (0, 3, 0, 5)]
+        labels = ["x"] * 50 + ["y"] * 50, ["x"] * 50 + ["y"] * 50
+        within = surface_within_labels(texts[0] + texts[2], texts[1] + texts[3], labels)
+        parts = [surface_misalignment(*texts[:2]), surface_misalignment(*texts[2:])]
+        differences = [part.length_difference for part in parts]
+        found = within.length_difference
+        assert found.estimate == pytest.approx((differences[0].estimate + differences[1].estimate) / 2)
+        assert found.half_width == pytest.approx(math.hypot(*(each.half_width for each in differences)) / 2)
+        assert found.n == 200
+
+    def test_no_label_with_ten_texts(self):
+        assert surface_within_labels(REAL, AUGMENTED, (list("abcdefghijkl"), list("abcdefghijkl"))) is None
 
     def test_no_words(self):
         with pytest.raises(ValueError, match=r"the augmented side has 2 text\(s\) and 0 word\(s\)"):

@@ -10,7 +10,7 @@ from typing import Any
 from mitigate.misalignment.distributions import DistributionMisalignment, distribution_misalignment
 from mitigate.misalignment.features import FeatureMap, Features, map_features, word_features
 from mitigate.misalignment.groups import GroupMisalignment, group_misalignment
-from mitigate.misalignment.surface import SurfaceMisalignment, surface_misalignment
+from mitigate.misalignment.surface import SurfaceMisalignment, surface_misalignment, surface_within_labels
 from mitigate.misalignment.tables import AnswerTable, TextRows
 from mitigate.misalignment.taggers import Tagger
 from mitigate.misalignment.values import Answers, ValueMisalignment, value_misalignment
@@ -41,6 +41,8 @@ class Audit:
             Misalignment of distributions, in features.
         surface (`SurfaceMisalignment`):
             Difference of the surface of texts.
+        surface_within_label (`SurfaceMisalignment` or `None`):
+            Its mean over labels; `None` without labels, or if no label has ten rows of either side.
         map (`FeatureMap`):
             Some rows in two dimensions.
         notes (`tuple[str, ...]`):
@@ -54,6 +56,7 @@ class Audit:
     groups_by: str
     distributions: DistributionMisalignment
     surface: SurfaceMisalignment
+    surface_within_label: SurfaceMisalignment | None
     map: FeatureMap
     notes: tuple[str, ...]
 
@@ -145,6 +148,9 @@ def audit(
         groups_by="column" if real.groups else "words",
         distributions=distributions,
         surface=surface_misalignment(real.texts, augmented.texts, tagger=tagger, seed=seed),
+        surface_within_label=(
+            surface_within_labels(real.texts, augmented.texts, labels, tagger=tagger, seed=seed) if labels else None
+        ),
         map=map_features(features, seed=seed),
         notes=(*why, *_notes(labels, distributions, answers)),
     )

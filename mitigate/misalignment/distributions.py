@@ -22,6 +22,7 @@ from mitigate.misalignment.two_sample import (
     block_contrasts,
     distance_kernel,
     gaussian_kernel,
+    label_strata,
     median_squared_distance,
     permutation_p,
     thin_strata,
@@ -167,7 +168,7 @@ def distribution_misalignment(
             "augmented."
         )
     everything = Stratum(np.arange(sizes[0]), np.arange(sizes[1]))
-    by_label = _label_strata(labels, sizes) if labels else {}
+    by_label = label_strata(labels, sizes) if labels else {}
     kernel = gaussian_kernel(median_squared_distance(features.real, features.augmented, seed=seed))
     measure = partial(_measure, features, kernel, seed=seed)
     pooled, parts = measure([everything]), measure(list(by_label.values()))
@@ -254,18 +255,3 @@ def _auc_interval(weights: Floats, contrasts: Sequence[Contrast], rows: int) -> 
     auc = _interval(weights, contrasts, rows)
     low, high = np.clip((auc.low, auc.high), 0, 1).tolist()
     return Interval(auc.estimate, low, high, rows)
-
-
-def _label_strata(labels: tuple[Sequence[str], Sequence[str]], sizes: tuple[int, int]) -> dict[str, Stratum]:
-    if (len(labels[0]), len(labels[1])) != sizes:
-        raise ValueError(
-            f"`labels` must have one label for each row, got {len(labels[0])} and {len(labels[1])} for {sizes[0]} "
-            f"real and {sizes[1]} augmented rows."
-        )
-    sides = [np.asarray(side, dtype=object) for side in labels]
-    strata = {}
-    for label in sorted({*labels[0]} & {*labels[1]}):
-        real, augmented = (np.flatnonzero(side == label) for side in sides)
-        if min(len(real), len(augmented)) >= FEWEST_ROWS:
-            strata[label] = Stratum(real, augmented, len(real) / sizes[0])
-    return strata

@@ -17,6 +17,7 @@ from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 from mitigate.intervals import Interval
 from mitigate.metrics import js_distance
 from mitigate.misalignment.taggers import FrequentWordTagger, Tagger, Texts
+from mitigate.misalignment.two_sample import label_strata, thin_strata
 from mitigate.stats import LEVEL, Floats
 
 # Texts of a side that are read, and tokens of a side of which sequences are counted.
@@ -60,7 +61,7 @@ class SurfaceMisalignment:
         length_ks (`float`):
             Largest difference of the distributions of lengths (Kolmogorov–Smirnov), in [0, 1].
         length_p (`float`):
-            p value of its test.
+            p value of its test; NaN for a mean over labels, as nothing is tested there.
         words (`float`):
             Jensen–Shannon distance, base 2, of the frequencies of lower-cased tokens, in [0, 1].
         words_chance (`float`):
@@ -129,17 +130,94 @@ def surface_misalignment(
     """
     rng = np.random.default_rng(seed)
     sides = [[side[number] for number in rng.permutation(len(side))[:TEXTS]] for side in (real, augmented)]
-    tokens = [[tokenize(text) for text in side] for side in sides]
+    return _compare([[tokenize(text) for text in side] for side in sides], tagger, TOKENS, rng)
+
+
+def surface_within_labels(
+    real: Sequence[str],
+    augmented: Sequence[str],
+    labels: tuple[Sequence[str], Sequence[str]],
+    *,
+    tagger: Tagger | None = None,
+    seed: int = 0,
+) -> SurfaceMisalignment | None:
+    """
+    Compare the surface of the texts of each label, and average by the labels' shares of the real rows.
+
+    All labels together have as many texts and tokens as [`surface_misalignment`] reads. Shares of different sequences
+    fall with the tokens of a label, so they are compared between sides only.
+
+    Args:
+        real (`Sequence[str]` of length `n`):
+            Real texts.
+        augmented (`Sequence[str]` of length `m`):
+            Augmented texts.
+        labels (`tuple[Sequence[str], Sequence[str]]`):
+            Labels of the real and of the augmented texts.
+        tagger (`Tagger`, *optional*):
+            As of [`surface_misalignment`].
+        seed (`int`, *optional*, defaults to 0):
+            Seed of the subsample and of the divisions.
+
+    Returns:
+        `SurfaceMisalignment` or `None`: The means; `None` if no label has ten texts of either side.
+
+    Raises:
+        ValueError: If there is not one label for each text, or the texts of a label have no token.
+    """
+    strata = list(label_strata(labels, (len(real), len(augmented))).values())
+    if not strata:
+        return None
+    rng, parts = np.random.default_rng(seed), []
+    weights = np.array([stratum.weight for stratum in strata])
+    weights /= weights.sum()
+    for weight, stratum in zip(weights, thin_strata(strata, TEXTS, seed=seed), strict=True):
+        rows = (real, stratum.real), (augmented, stratum.augmented)
+        tokens = [[tokenize(side[number]) for number in numbers] for side, numbers in rows]
+        parts.append(_compare(tokens, tagger, math.ceil(TOKENS * weight), rng))
+    return _average(parts, weights)
+
+
+def _average(parts: Sequence[SurfaceMisalignment], weights: Floats) -> SurfaceMisalignment:
+    def mean(values: Iterable[float]) -> float:
+        each = np.array(list(values))
+        known = np.isfinite(each)
+        return float(weights[known] @ each[known] / weights[known].sum()) if known.any() else math.nan
+
+    def pair(pairs: Iterable[Pair]) -> Pair:
+        return Pair(*map(mean, zip(*pairs, strict=True)))
+
+    differences = [part.length_difference for part in parts]
+    estimate = mean(each.estimate for each in differences)
+    half = float(np.sqrt(np.square(weights * [each.half_width for each in differences]).sum()))
+    return SurfaceMisalignment(
+        texts=(sum(part.texts[0] for part in parts), sum(part.texts[1] for part in parts)),
+        length=pair(part.length for part in parts),
+        length_difference=Interval(estimate, estimate - half, estimate + half, sum(each.n for each in differences)),
+        length_ks=mean(part.length_ks for part in parts),
+        length_p=math.nan,
+        words=mean(part.words for part in parts),
+        words_chance=mean(part.words_chance for part in parts),
+        tokens=sum(part.tokens for part in parts),
+        distinct=tuple(pair(part.distinct[n] for part in parts) for n in range(len(SEQUENCES))),
+        templates=pair(part.templates for part in parts),
+        tags=parts[0].tags,
+    )
+
+
+def _compare(
+    tokens: Sequence[Texts], tagger: Tagger | None, most_tokens: int, rng: np.random.Generator
+) -> SurfaceMisalignment:
     lengths = [np.array([len(text) for text in side], dtype=float) for side in tokens]
     _check(lengths)
     test = ks_2samp(*lengths, method="asymp")
     words, chance = _word_distance(tokens, rng)
-    count = min(TOKENS, *(int(side.sum()) for side in lengths))
+    count = min(most_tokens, *(int(side.sum()) for side in lengths))
     read = [_first_tokens(side, count) for side in tokens]
     tagger = tagger or FrequentWordTagger([*read[0], *read[1]])
     lowered = [[[token.lower() for token in text] for text in side] for side in read]
     return SurfaceMisalignment(
-        texts=(len(sides[0]), len(sides[1])),
+        texts=(len(tokens[0]), len(tokens[1])),
         length=Pair(*(float(side.mean()) for side in lengths)),
         length_difference=_difference(lengths[0], lengths[1]),
         length_ks=float(test.statistic),

@@ -249,6 +249,37 @@ def thin_strata(strata: Sequence[Stratum], rows: int, *, seed: int = 0) -> list[
     return thinned
 
 
+def label_strata(labels: tuple[Sequence[str], Sequence[str]], sizes: tuple[int, int]) -> dict[str, Stratum]:
+    """
+    Divide rows by label.
+
+    Args:
+        labels (`tuple[Sequence[str], Sequence[str]]`):
+            Labels of the real and of the augmented rows.
+        sizes (`tuple[int, int]`):
+            Real and augmented rows.
+
+    Returns:
+        `dict[str, Stratum]`: The labels that have ten rows of either side, sorted, weighted by their shares of the
+        real rows.
+
+    Raises:
+        ValueError: If there is not one label for each row.
+    """
+    if (len(labels[0]), len(labels[1])) != sizes:
+        raise ValueError(
+            f"`labels` must have one label for each row, got {len(labels[0])} and {len(labels[1])} for {sizes[0]} "
+            f"real and {sizes[1]} augmented rows."
+        )
+    sides = [np.asarray(side, dtype=object) for side in labels]
+    strata = {}
+    for label in sorted({*labels[0]} & {*labels[1]}):
+        real, augmented = (np.flatnonzero(side == label) for side in sides)
+        if min(len(real), len(augmented)) >= FEWEST_ROWS:
+            strata[label] = Stratum(real, augmented, len(real) / sizes[0])
+    return strata
+
+
 def _draw(rng: np.random.Generator, rows: Indices, count: int) -> Indices:
     """Draw without replacement, in random order; all of them if there are no more."""
     return rng.permutation(rows)[:count]

@@ -33,7 +33,10 @@ def audit_tables(audit: Audit) -> list[Table]:
     tables.append(_distances(audit.distributions))
     if audit.distributions.labels:
         tables.append(_labels(audit.distributions))
-    return [*tables, _surface(audit.surface)]
+    tables.append(_surface(audit.surface, "all rows"))
+    if audit.surface_within_label:
+        tables.append(_surface(audit.surface_within_label, "means over labels"))
+    return tables
 
 
 def _values(audit: Audit) -> Table:
@@ -136,7 +139,7 @@ def _labels(measured: DistributionMisalignment) -> Table:
     )
 
 
-def _surface(surface: SurfaceMisalignment) -> Table:
+def _surface(surface: SurfaceMisalignment, where: str) -> Table:
     def row(name: str, pair: Pair, difference: str = "") -> tuple[str, ...]:
         difference = difference or number(pair.augmented - pair.real, 3, sign=True)
         return name, number(pair.real, 3), number(pair.augmented, 3), difference
@@ -153,7 +156,8 @@ def _surface(surface: SurfaceMisalignment) -> Table:
             "length, Kolmogorov–Smirnov",
             ABSENT,
             ABSENT,
-            f"{number(surface.length_ks, 3)} (p {p_value(surface.length_p)})",
+            number(surface.length_ks, 3)
+            + ("" if math.isnan(surface.length_p) else f" (p {p_value(surface.length_p)})"),
         ),
         (
             "words, Jensen–Shannon distance",
@@ -166,8 +170,8 @@ def _surface(surface: SurfaceMisalignment) -> Table:
     ]
     texts = f"{surface.texts[0]:,} real and {surface.texts[1]:,} augmented texts"
     return Table(
-        f"Surface of {texts}. Distinct-n and templates in {surface.tokens:,} tokens of either side; templates of "
-        f"{surface.tags}",
+        f"Surface of {texts}, {where}. Distinct-n and templates in {surface.tokens:,} tokens of either side; "
+        f"templates of {surface.tags}",
         ("measure", "real", "augmented", "difference"),
         tuple(rows),
     )
