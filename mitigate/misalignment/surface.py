@@ -262,7 +262,7 @@ def _word_distance(tokens: Sequence[Texts], rng: np.random.Generator) -> tuple[f
     return distances[0], float(np.nanmean(distances[1:]))
 
 
-def _first_tokens(texts: Iterable[list[str]], count: int) -> Texts:
+def _first_tokens(texts: Iterable[Sequence[str]], count: int) -> Texts:
     read = []
     for text in texts:
         if count <= 0:
