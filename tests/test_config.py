@@ -319,7 +319,7 @@ class TestNamesOfCells:
             ({"twin_pairs": "pairs.tsv"}, {"cda"}),
             ({"augmented_file": "other.csv"}, {*MITIGATIONS} - {"drop", "repeat"}),
         ],
-        ids=str,
+        ids=lambda value: " ".join(sorted(value)),  # a set has no order of its own, which xdist needs
     )
     def test_a_setting_of_a_mitigation_gives_other_names_to_its_arms_alone(self, change, arms):
         settings = {**TABLE, "seeds": [0], "bias_ratios": [0, 0.5], "mitigations": [*MITIGATIONS]}
