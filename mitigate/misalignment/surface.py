@@ -206,7 +206,7 @@ def _average(parts: Sequence[SurfaceMisalignment], weights: Floats) -> SurfaceMi
 
 
 def _compare(
-    tokens: Sequence[Texts], tagger: Tagger | None, most_tokens: int, rng: np.random.Generator
+    tokens: Sequence[list[list[str]]], tagger: Tagger | None, most_tokens: int, rng: np.random.Generator
 ) -> SurfaceMisalignment:
     lengths = [np.array([len(text) for text in side], dtype=float) for side in tokens]
     _check(lengths)
