@@ -99,7 +99,7 @@ def test_every_completion_is_read_by_its_task(real, augmented):
         listed = re.findall(r"^- (\w+):", row["prompt"], re.MULTILINE)
         named = re.search(r"one of these and nothing else: (.+)\.$", row["prompt"], re.MULTILINE)
         choices = tuple(listed or (named[1].split(", ") if named else "AB"))
-        item = {"order": [0, 1], "options": ["Good", "Bad"], "name": "", "gender": ""}
+        item = {"order": [0, 1], "options": ["Good", "Bad"], "name": "", "gender": "unknown"}
         prompt = Prompt(row["prompt"], choices=choices, item=item)
         value = task.parse(prompt, row["completion"])
         assert value is not None, row

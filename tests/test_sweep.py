@@ -207,8 +207,8 @@ def test_a_failing_cell_is_recorded_and_the_others_finish(tmp_path, model_that_c
 def test_a_changed_setting_uses_no_old_result_and_a_broken_model_is_told_of(undisturbed, tmp_path):
     shutil.copytree(undisturbed / "cells", tmp_path / "out" / "cells")
     before = cells(tmp_path / "out")
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "config.json").write_text("{")
+    shutil.copytree(next(path.parent for path in undisturbed.rglob("model.safetensors")), tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"damaged")
     result = run(tmp_path / "out", "--model", str(tmp_path / "model"), "--seeds", "0", "--workers", "1")
     assert "2 cells, 0 of them done" in result.stdout
     after = cells(tmp_path / "out")
