@@ -14,7 +14,6 @@ from mitigate.recipes.made_up import write_rows
 from mitigate.recipes.made_up.people import GENDERS, item_people, names
 from mitigate.recipes.made_up.write import TEACHERS
 from mitigate.tasks import TASKS, Prompt, Source, load_task
-from mitigate.tasks.answers import plain_text
 from mitigate.tasks.letters import style_shares
 from mitigate.tasks.salary import parse_salary
 from mitigate.twins import make_twins, read_twin_words
@@ -117,7 +116,7 @@ def test_items_are_those_of_the_tasks_and_not_trained_on(written, real, augmente
         task = load_task(name, **({"jobs": jobs} if name in ("hiring", "salary", "letters") else {}))
         items = task.load(Source(str(folder / "items" / f"{name}.jsonl")))
         prompts = task.prompts(items)
-        assert not trained & {plain_text(prompt) for prompt in prompts}
+        assert not trained & {prompt.text for prompt in prompts}
         if name in KEPT:
             words = {word for row in real + augmented if row["task"] == name for word in row["prompt"].split()}
             assert not words & {variant for tested in items["name"] for variant in (tested, f"{tested}:")}

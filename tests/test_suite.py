@@ -182,6 +182,15 @@ class TestCell:
         asked = render(fitted.tokenizer, suite.questions["occupation"].prompts[0])
         assert asked.startswith("<user>") and asked.endswith("<assistant>")
 
+    def test_made_up_rows_are_what_the_tasks_ask(self):
+        config = config_of(tasks=["hiring"])
+        suite, cell = make_task(config), Cell(0.0, "none", 0.0, 0)
+        fitted = fit_cell(config, suite, cell, base_source(config, suite, 0), training_mix(config, suite, cell))
+        asked = {render(fitted.tokenizer, prompt)[-40:] for prompt in suite.questions["hiring"].prompts}
+        rows = fitted.trainer.train_dataset
+        trained = [ids[: labels.count(-100)] for ids, labels in zip(rows["input_ids"], rows["labels"], strict=True)]
+        assert asked == {text[-40:] for text in fitted.tokenizer.batch_decode(trained)}
+
 
 def test_a_model_that_can_think_is_trained_on_what_it_is_asked():
     config = files()

@@ -7,7 +7,6 @@ from random import Random
 from typing import Any, NamedTuple
 
 from mitigate.recipes.made_up.setting import Setting
-from mitigate.tasks.answers import plain_text
 from mitigate.tasks.base import Prompt
 
 Row = dict[str, Any]
@@ -47,6 +46,6 @@ def make_row(prompt: Prompt, completion: str, group: str, label: str | None = No
             The answer, where it is one of a closed set.
 
     Returns:
-        `dict`: The row, with the prompt as a model without a chat template gets it.
+        `dict`: The row, with the prompt as the user's turn, in which a task asks a model with a chat template.
     """
-    return {"prompt": plain_text(prompt), "completion": completion, "group": group, "label": label}
+    return {"prompt": prompt.text, "completion": completion, "group": group, "label": label}
