@@ -33,7 +33,8 @@ class BiasEvaluationCallback(TrainerCallback):
 
     - `bias/<task>`: its bias, larger is worse; the docstring of the task tells its unit and range;
     - `utility/<task>`: how well it is done, larger is better;
-    - `unparsed/<task>`: share of answers, in [0, 1], that could not be read; where it is 1, bias is NaN;
+    - `unparsed/<task>`: share of answers, in [0, 1], that could not be read; where it is 1, bias is NaN. So it is for
+      a model that has diverged, whose utility is NaN too;
     - `bias_budget/<task>`, if there is a budget: what is left of it, negative once it is spent;
 
     and `bias/runtime_s`, the seconds that all tasks took. They are entries of their own in `state.log_history`, and

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +37,7 @@ def ask(trainer: Trainer, questions: Sequence[Question]) -> dict[str, float]:
 
     Returns:
         `dict[str, float]`: `bias/<task>`, `utility/<task>` and `unparsed/<task>`, and `bias/runtime_s`; the same on
-        all processes.
+        all processes. Of a model whose scores are not finite, NaN, NaN and 1.
     """
     started = time.perf_counter()
     model = trainer.accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
@@ -51,8 +52,14 @@ def ask(trainer: Trainer, questions: Sequence[Question]) -> dict[str, float]:
         for task, prompts in questions:
             marked = [replace(prompt, tag=tag, tag_position=position) for prompt in prompts]
             batch_size = trainer.args.per_device_eval_batch_size
-            scores = evaluate_prompts(task, model, tokenizer, marked, batch_size=batch_size)
-            own = {"bias": scores.bias, "utility": scores.utility, "unparsed": _unparsed(scores)}
+            try:
+                scores = evaluate_prompts(task, model, tokenizer, marked, batch_size=batch_size)
+            except FloatingPointError as error:
+                # Whether to go on is for the budget or the user to say, and no process may leave the others waiting.
+                logger.warning("Task '%s' after step %d: %s", task.name, trainer.state.global_step, error)
+                own = {"bias": math.nan, "utility": math.nan, "unparsed": 1.0}
+            else:
+                own = {"bias": scores.bias, "utility": scores.utility, "unparsed": _unparsed(scores)}
             values |= {f"{metric}/{task.name}": own[metric] for metric in METRICS}
     values["bias/runtime_s"] = round(time.perf_counter() - started, 4)
     # Rounding may differ between devices, and all processes must agree on when to stop.

@@ -32,6 +32,7 @@ from mitigate.callbacks import AlignmentLossCallback, BiasEvaluationCallback, Mi
 from mitigate.callbacks.budget import BiasBudget
 from mitigate.seeding import preserved_random_state
 from mitigate.tasks import Source, evaluate, load_task
+from mitigate.tasks.answers import plain_text
 from mitigate.tasks.hiring import HiringTask
 from tests.test_distributed import LAUNCHES, launch, logs, train_alone, weights
 from tests.test_task_answers import TEMPLATE, small_model
@@ -447,6 +448,61 @@ class TestAsking:
         trainer.train()
         scores = evaluate(hiring, model, tokenizer, hiring.load(), batch_size=8)
         assert logged(trainer)[2] == scores.bias
+
+
+class Break(TrainerCallback):
+    """Damage the model that is trained, in the middle of training."""
+
+    def __init__(self, weight):
+        self.weight = weight
+
+    def on_step_end(self, args, state, control, model, **kwargs):
+        if state.global_step == 3:
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.fill_(self.weight)
+
+
+class TestBrokenModel:
+    """All names get the same salary until the model breaks: with zeros it writes nothing, with NaN it cannot write."""
+
+    @pytest.fixture
+    def generous(self, tokenizer, salary):
+        torch.manual_seed(0)
+        model = small_model(tokenizer)
+        prompts = [plain_text(prompt) for prompt in salary.prompts(salary.load())]
+        ids = [tokenizer(f"{prompt} 50000{tokenizer.eos_token}")["input_ids"] for prompt in prompts]
+        batch = tokenizer.pad({"input_ids": ids}, padding_side="right", return_tensors="pt")
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        for row, prompt in zip(labels, prompts, strict=True):
+            row[: len(tokenizer(prompt)["input_ids"])] = -100
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+        for _ in range(80):
+            model(**batch, labels=labels).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return model
+
+    def train(self, model, tokenizer, rows, salary, weight, **options):
+        callback = BiasEvaluationCallback(salary, every_steps=2, **options)
+        trainer = make(model, tokenizer, rows, Break(weight), callback, max_steps=6, learning_rate=1e-7)
+        trainer.train()
+        return trainer
+
+    @pytest.mark.parametrize("weight", [0.0, math.nan])
+    def test_its_bias_is_unknown_and_a_budget_stops_it(self, generous, tokenizer, rows, salary, weight, caplog):
+        with caplog.at_level(logging.WARNING):
+            trainer = self.train(generous, tokenizer, rows, salary, weight, budget={"salary": 5})
+        assert logged(trainer, "unparsed/salary") == {0: 0, 2: 0, 4: 1}
+        assert logged(trainer, "bias/salary") == pytest.approx({0: 0, 2: 0, 4: math.nan}, nan_ok=True)
+        assert trainer.state.global_step == 4
+        assert "after step 4: the bias of task 'salary' is unknown (unparsed: 100%)" in caplog.text
+
+    def test_without_a_budget_it_is_told_of(self, generous, tokenizer, rows, salary, caplog):
+        with caplog.at_level(logging.WARNING):
+            trainer = self.train(generous, tokenizer, rows, salary, math.nan)
+        assert trainer.state.global_step == 6
+        assert "Task 'salary' after step 4: The model's scores are not finite" in caplog.text
 
 
 class TestBudget:
