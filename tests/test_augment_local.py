@@ -74,8 +74,11 @@ def test_tokens_are_drawn_with_their_probabilities(lively, tokenizer, temperatur
 
 def test_what_the_models_own_configuration_says_is_not_taken_over(lively, tokenizer):
     plain, _ = ask(lively, tokenizer)
+    told = tokenizer(plain[0].text, add_special_tokens=False)["input_ids"]
     lively.generation_config.update(repetition_penalty=50.0, no_repeat_ngram_size=1, top_k=1, num_beams=3)
+    lively.generation_config.update(suppress_tokens=told, begin_suppress_tokens=told, min_p=1.0)
     assert ask(lively, tokenizer)[0] == plain
+    assert lively.generation_config.suppress_tokens == told
 
 
 def test_a_text_ends_at_any_of_the_ends_of_the_model(lively, tokenizer):

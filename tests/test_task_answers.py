@@ -11,7 +11,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
 from mitigate.tasks import TASKS, Decoding, Prompt, Source, choose, evaluate, generate, load_task
-from mitigate.tasks.answers import fingerprint, render
+from mitigate.tasks.answers import render
+from mitigate.tasks.cache import fingerprint
 from mitigate.tasks.missing import bounded_mean, group_means
 from mitigate.tasks.parsing import exact_label, is_refusal, long_answer, only_mention
 from mitigate.tasks.sources import load_rows

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from mitigate.augment.generators import Answer, Decoding, Failure, GenerationStopped, Record, Request
+from mitigate.generation import only_configuration
 from mitigate.scoring import evaluation_mode
 
 
@@ -107,13 +108,16 @@ class LocalGenerator:
         lengths = torch.tensor([len(ids) for ids in prompts])
         mask = (torch.arange(inputs.shape[1]) >= inputs.shape[1] - lengths[:, None]).long()
         device = self.model.device
+        config = _generation_config(decoding, stops)
         try:
-            written: Tensor = cast(Any, self.model).generate(
-                inputs=inputs.to(device),
-                attention_mask=mask.to(device),
-                generation_config=_generation_config(decoding, stops),
-                logits_processor=_processors(decoding, [request.seed for request, _ in batch], device),
-            )
+            # What the model's own configuration would add is not in the record of the rows.
+            with only_configuration(config, self.model):
+                written: Tensor = cast(Any, self.model).generate(
+                    inputs=inputs.to(device),
+                    attention_mask=mask.to(device),
+                    generation_config=config,
+                    logits_processor=_processors(decoding, [request.seed for request, _ in batch], device),
+                )
         except torch.OutOfMemoryError as error:
             raise GenerationStopped(
                 f"The memory of {device} does not suffice for {len(batch)} requests at a time. Lower `batch_size`."
@@ -170,17 +174,10 @@ def _processors(decoding: Decoding, seeds: Sequence[int], device: torch.device) 
     return LogitsProcessorList([*chain, _SeededDraw(seeds, device)])
 
 
-def _generation_config(decoding: Decoding, stops: list[int]) -> Any:
-    # What is left open would be filled in by the model's own configuration, which the rows do not record.
-    return cast(Any, GenerationConfig)(
+def _generation_config(decoding: Decoding, stops: list[int]) -> GenerationConfig:
+    return GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=decoding.max_tokens,
         do_sample=False,  # the draw is in the processors
-        num_beams=1,
-        temperature=1.0,
-        top_p=1.0,
-        top_k=50,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
         eos_token_id=stops,
         pad_token_id=stops[0],
     )

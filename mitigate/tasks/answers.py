@@ -1,12 +1,9 @@
-"""Get answers from a model: written by it, batched, seeded and cached; or chosen by likelihood."""
+"""Get answers from a model: written by it, batched and seeded; or chosen by likelihood."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import GenerationConfig, LogitsProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
+from mitigate.generation import only_configuration
 from mitigate.scoring import candidate_probabilities, evaluation_mode, require_finite
 from mitigate.tasks.base import Prompt
+from mitigate.tasks.cache import fingerprint, store_answers, stored_answers
 
 
 @dataclass(frozen=True)
@@ -161,8 +160,9 @@ def generate(
         batch_size (`int`, *optional*, defaults to 16):
             Prompts in one batch. Other sizes draw other answers, and round differently.
         cache (`Path`, *optional*):
-            SQLite file that keeps answers under a hash of the model (see [`fingerprint`]), the prompt's token ids and
-            the decoding, so that an interrupted run goes on where it stopped. It is made if it is not there.
+            SQLite file that keeps answers under a hash of the model (see [`~mitigate.tasks.cache.fingerprint`]), the
+            prompt's token ids and the decoding, so that an interrupted run goes on where it stopped. It is made if it
+            is not there.
 
     Returns:
         `list[str]`: `n` answers without the prompt, special tokens and surrounding white space.
@@ -181,7 +181,7 @@ def generate(
     settings = f"{config.to_json_string(ignore_metadata=True)} {decoding.seed}"
     scope = f"{fingerprint(model)} {settings}" if cache is not None else settings
     keys = {ids: hashlib.blake2b(f"{scope} {ids}".encode(), digest_size=20).hexdigest() for ids in encoded}
-    answers = _cached(cache, keys.values())
+    answers = {} if cache is None else stored_answers(cache, keys.values())
     # Of similar length, so that little is padded.
     wanted = sorted((ids for ids, key in keys.items() if key not in answers), key=lambda ids: (len(ids), keys[ids]))
     with evaluation_mode(model):
@@ -191,45 +191,9 @@ def generate(
                 zip((keys[ids] for ids in batch), _write(model, tokenizer, batch, config, decoding.seed), strict=True)
             )
             answers |= new
-            _store(cache, new)
+            if cache is not None:
+                store_answers(cache, new)
     return [answers[keys[ids]] for ids in encoded]
-
-
-def fingerprint(model: PreTrainedModel) -> str:
-    """
-    Hash what a model's answers depend on: weights, configuration, and adapters with their scale and state.
-
-    Args:
-        model (`PreTrainedModel`):
-            The model.
-
-    Returns:
-        `str`: 40 hexadecimal digits; equal for models that are equal in all of this.
-    """
-    config = model.config.to_dict()
-    for name in ("_name_or_path", "transformers_version"):
-        config.pop(name, None)
-    adapters = {name: adapter.to_dict() for name, adapter in getattr(model, "peft_config", {}).items()}
-    described = [type(model).__name__, config, adapters, list(_adapter_states(model))]
-    # Sets have another order in each process.
-    text = json.dumps(
-        described,
-        sort_keys=True,
-        default=lambda value: sorted(map(str, value)) if isinstance(value, set) else str(value),
-    )
-    digest = hashlib.blake2b(text.encode(), digest_size=20)
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().contiguous().reshape(-1).view(torch.uint8).cpu().numpy())
-    return digest.hexdigest()
-
-
-def _adapter_states(model: PreTrainedModel) -> Iterator[list[Any]]:
-    for name, module in model.named_modules():
-        disabled = getattr(module, "disable_adapters", None)
-        if isinstance(disabled, bool):  # a layer of PEFT
-            merged, scaling = (getattr(module, known, None) for known in ("merged_adapters", "scaling"))
-            yield [name, disabled, module.active_adapters, merged, scaling]
 
 
 def _generation_config(
@@ -245,19 +209,6 @@ def _generation_config(
         eos_token_id=tokenizer.eos_token_id if own is None else own,
         **(draws if decoding.temperature > 0 else {}),
     )
-
-
-@contextmanager
-def _only(config: GenerationConfig, model: PreTrainedModel) -> Iterator[None]:
-    """Keep a model from filling in what a configuration leaves open from its own."""
-    # A model of PEFT hands its base model what it finds there.
-    inner: PreTrainedModel = getattr(model, "get_base_model", lambda: model)()
-    own = inner.generation_config
-    inner.generation_config = config
-    try:
-        yield
-    finally:
-        inner.generation_config = own
 
 
 class _FiniteScores(LogitsProcessor):
@@ -280,7 +231,7 @@ def _write(
     inputs = inputs.to(model.device)
     devices = [model.device] if model.device.type == "cuda" else []
     mixed = hashlib.blake2b(f"{seed} {batch}".encode(), digest_size=8).digest()
-    with torch.random.fork_rng(devices=devices), _only(config, model):
+    with torch.random.fork_rng(devices=devices), only_configuration(config, model):
         torch.manual_seed(int.from_bytes(mixed, "big") % 2**63)
         written = cast(Any, model).generate(
             input_ids=inputs["input_ids"],
@@ -302,20 +253,3 @@ def _is_sharded(model: PreTrainedModel) -> bool:
     from torch.distributed.fsdp import FSDPModule  # not there in builds of PyTorch without its distributed part
 
     return isinstance(model, FSDPModule) and torch.distributed.get_world_size() > 1
-
-
-def _cached(cache: Path | None, keys: Iterable[str]) -> dict[str, str]:
-    if cache is None or not cache.is_file():
-        return {}
-    with closing(sqlite3.connect(cache, timeout=60)) as database:
-        rows = (database.execute("SELECT key, answer FROM answers WHERE key = ?", (key,)).fetchone() for key in keys)
-        return {row[0]: row[1] for row in rows if row is not None}
-
-
-def _store(cache: Path | None, answers: dict[str, str]) -> None:
-    if cache is None:
-        return
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(cache, timeout=60)) as database, database:
-        database.execute("CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, answer TEXT NOT NULL)")
-        database.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?)", answers.items())
