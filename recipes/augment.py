@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -36,6 +35,7 @@ from mitigate.augment import (
 )
 from mitigate.augment.rows import Asked, Row
 from mitigate.augment.summary import Usage, count_usage, render_summary, summarise
+from mitigate.files import replace_file
 from mitigate.recipes.augment_config import AugmentConfig, make_generator, parse_augment_config, read_seeds
 from mitigate.recipes.config import ConfigError
 from mitigate.recipes.grid import versions
@@ -159,20 +159,13 @@ def _write(config: AugmentConfig, rows: Rows, usage: Usage) -> None:
         "arm": config.plan.arm,
         "versions": packages,
     }
-    _replace(folder / "rejected.jsonl", _lines(rows.rejected))
-    _replace(folder / "summary.json", [json.dumps(summary, indent=1, ensure_ascii=False)])
-    _replace(folder / "augmented.jsonl", _lines(rows.accepted))
+    replace_file(folder / "rejected.jsonl", _lines(rows.rejected))
+    replace_file(folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    replace_file(folder / "augmented.jsonl", _lines(rows.accepted))
 
 
-def _lines(rows: Iterable[Row]) -> Iterable[str]:
-    return (json.dumps(row, ensure_ascii=False) for row in rows)
-
-
-def _replace(path: Path, lines: Iterable[str]) -> None:
-    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-    with unfinished.open("w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in lines)
-    unfinished.replace(path)
+def _lines(rows: Iterable[Row]) -> str:
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
 def _report(config: AugmentConfig, rows: Rows, usage: Usage, failures: Sequence[Failure]) -> int:
