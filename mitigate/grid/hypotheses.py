@@ -14,7 +14,6 @@ from mitigate.grid.effects import TaskAnalysis
 from mitigate.grid.pooling import pool
 from mitigate.grid.related import RelatedControl
 from mitigate.intervals import Interval
-from mitigate.stats.means import t_quantile
 
 # The baseline that mitigations should beat: resampling to equal groups, which needs no mitigation.
 BASELINE = "balanced"
@@ -98,7 +97,7 @@ def named_hypotheses(
                 result.interval,
                 SHIFTS,
                 result.p,
-                _sd(result.interval),
+                result.error * math.sqrt(result.interval.n),
                 untested=difference.untested,
                 left_out=difference.left_out,
             )
@@ -111,11 +110,6 @@ def named_hypotheses(
         replace(each, p_holm=p, detectable=stats.minimal_detectable_effect(each.sd, each.interval.n, alpha=alpha))
         for each, p in zip(found, corrected, strict=True)
     )
-
-
-def _sd(interval: Interval) -> float:
-    sd = interval.half_width * math.sqrt(interval.n) / t_quantile(stats.LEVEL, interval.n)
-    return sd if sd > 0 else math.nan
 
 
 def _mitigations(tasks: Sequence[TaskAnalysis], dose: float) -> list[str]:

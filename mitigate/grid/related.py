@@ -104,7 +104,7 @@ def related_against_control(tasks: Sequence[TaskAnalysis], mitigation: str, dose
         return None
     for related, name in ((True, "related"), (False, "control")):
         if not sides[related]:
-            nothing = stats.DifferenceInDifferences(Interval(math.nan, math.nan, math.nan, 0), math.nan, ())
+            nothing = stats.DifferenceInDifferences(Interval(math.nan, math.nan, math.nan, 0), math.nan, math.nan, ())
             why = f"no {name} task differs between the seeds at ρ = 0"
             return RelatedControl(mitigation, dose, nothing, tuple(left_out), why)
     result = stats.difference_in_differences(sides[True], sides[False])

@@ -27,12 +27,15 @@ class DifferenceInDifferences:
             In standard deviations of the tasks between seeds; `n` counts the seeds that all tasks have.
         p (`float`):
             Two-sided t test that it is 0, with the standard error of the interval.
+        error (`float`):
+            That standard error; NaN where there is none, as where all seeds have the same difference.
         values (`tuple[float, ...]`):
             The difference of every seed, in ascending order of the seed.
     """
 
     interval: Interval
     p: float
+    error: float
     values: tuple[float, ...]
 
 
@@ -109,15 +112,16 @@ def difference_in_differences(
     values = weights @ shifts
     n = len(seeds)
     if not n or not np.isfinite(values).all():
-        return DifferenceInDifferences(Interval(math.nan, math.nan, math.nan, n), math.nan, tuple(values.tolist()))
+        nothing = Interval(math.nan, math.nan, math.nan, n)
+        return DifferenceInDifferences(nothing, math.nan, math.nan, tuple(values.tolist()))
     mean = float(values.mean())
     if all_same(values):
         same = values.tolist()
-        return DifferenceInDifferences(mean_interval(same, level), mean_p(same), tuple(same))
+        return DifferenceInDifferences(mean_interval(same, level), mean_p(same), math.nan, tuple(same))
     error = math.sqrt(values.var(ddof=1) / n + _scale_variance(weights * shifts.mean(axis=1), starts))
     half = float(distributions.t.ppf((1 + level) / 2, n - 1)) * error
     p = 2 * float(distributions.t.sf(abs(mean) / error, n - 1))
-    return DifferenceInDifferences(Interval(mean, mean - half, mean + half, n), p, tuple(values.tolist()))
+    return DifferenceInDifferences(Interval(mean, mean - half, mean + half, n), p, error, tuple(values.tolist()))
 
 
 def _scale_variance(parts: Floats, starts: Sequence[Mapping[int, float]]) -> float:
