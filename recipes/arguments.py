@@ -96,6 +96,7 @@ class ModelArguments:
     model: str | None = _option(
         None, "Hub id or folder of the model. Without one, a small one is trained from scratch."
     )
+    model_revision: str | None = _option(None, "Branch, tag or commit of the Hub model; by default its main branch.")
     architecture: str = _option("causal", "`causal` (language model, TRL's SFTTrainer) or `classification` (Trainer).")
     lora: bool = _option(False, "Train LoRA adapters instead of all weights.")
     lora_rank: int = _option(16, "Rank of the adapters.")

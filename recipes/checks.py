@@ -89,6 +89,9 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
             attempt()
         except (ValueError, OSError) as error:
             yield f"`{field_name}`: {error}"
+    model = config.model.model
+    if config.model.model_revision is not None and (model is None or Path(model).is_dir()):
+        yield f"`model_revision` is of a model of the Hub, and `model` is {'a folder' if model else 'not given'}."
     classify = config.model.architecture == "classification"
     if classify and used & {"token-paired", "token-paired-shuffled"}:
         yield "`mitigations`: 'token-paired' needs a prompt to put the real tag in, so `architecture: causal`."

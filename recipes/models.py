@@ -99,7 +99,7 @@ def check_model(arguments: ModelArguments) -> None:
 
     Args:
         arguments (`ModelArguments`):
-            The model, if any, and whether code that comes with it may run.
+            The model, if any, its revision, and whether code that comes with it may run.
 
     Raises:
         ConfigError: If its configuration or tokenizer cannot be loaded.
@@ -108,7 +108,7 @@ def check_model(arguments: ModelArguments) -> None:
         return
     try:
         for part in (AutoConfig, AutoTokenizer):
-            part.from_pretrained(arguments.model, trust_remote_code=arguments.trust_remote_code)
+            part.from_pretrained(arguments.model, **_source_options(arguments))
     except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(f"`model`: {arguments.model} cannot be loaded: {reason}") from error
@@ -124,7 +124,7 @@ def load_model(
         source (`str`):
             Folder or Hub id.
         arguments (`ModelArguments`):
-            Architecture, and whether code that comes with the model may run.
+            Architecture, revision, and whether code that comes with the model may run.
         labels (`list[str]`, *optional*):
             Labels of a classifier.
         device_map (`str`, *optional*):
@@ -133,7 +133,7 @@ def load_model(
     Returns:
         `tuple[PreTrainedModel, PreTrainedTokenizerBase]`: Both, the tokenizer with a padding token.
     """
-    options: dict[str, Any] = {"trust_remote_code": arguments.trust_remote_code}
+    options = _source_options(arguments)
     tokenizer = AutoTokenizer.from_pretrained(source, **options)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -177,6 +177,12 @@ def load_trained(
     fit_embeddings(model, tokenizer)  # for the tokens that a mitigation added; the adapters hold their weights
     merged = PeftModel.from_pretrained(model, folder).merge_and_unload()
     return cast(PreTrainedModel, merged), tokenizer
+
+
+def _source_options(arguments: ModelArguments) -> dict[str, Any]:
+    # A folder, such as one of what was trained, has no revisions, and transformers does not ask it for one.
+    revision = {"revision": arguments.model_revision} if arguments.model_revision else {}
+    return {"trust_remote_code": arguments.trust_remote_code, **revision}
 
 
 def _small_config(tokenizer: PreTrainedTokenizerBase, arguments: ModelArguments) -> LlamaConfig:
