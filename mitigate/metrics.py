@@ -37,7 +37,7 @@ def stereotype_gap(
         `float`: In [-1, 1]; 0 is parity, larger is worse.
 
     Raises:
-        ValueError: If a label has no stereotype, or there are not two groups.
+        ValueError: If a label has no stereotype, or one that is none of the groups, or there are not two groups.
     """
     names = sorted(set(groups))
     if len(names) != 2:
@@ -45,6 +45,9 @@ def stereotype_gap(
     unknown = sorted(set(labels) - set(stereotypes))
     if unknown:
         raise ValueError(f"No stereotyped group is named for the labels {', '.join(unknown)}.")
+    strange = sorted({stereotypes[label] for label in labels} - set(names))
+    if strange:
+        raise ValueError(f"`stereotypes`: {', '.join(strange)} is none of the groups {', '.join(names)}.")
     gaps = TprGaps.from_rows(labels, predictions, groups, (names[0], names[1]))
     signs = [1.0 if stereotypes[label] == names[0] else -1.0 for label in gaps.classes]
     return float(np.mean(gaps.gaps * signs))

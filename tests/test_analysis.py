@@ -215,6 +215,7 @@ class TestVerdict:
         said(sweep(), "An effect of the biased content itself is detected: the slope at β = 1 lies")
         tilted = sweep(null=0.1)
         assert "cannot be put down to biased content alone" in said(tilted, "The null arm is not flat")
+        assert "adds more than the slope without mitigation shows" in said(sweep(null=-0.1), "The null arm falls")
         same = sweep({"none": (0.0, 0.0)}, null=0.1)
         said(same, "An effect of the biased content itself is not detected")
         said(sweep(doses=(1.0,)), "There is no null arm")

@@ -17,6 +17,7 @@ from mitigate.grid import (
     mean_records,
     task_records,
 )
+from mitigate.grid.missing import missing_answers
 from mitigate.report.grid import grid_verdict
 from mitigate.report.grid.tables import estimate
 from mitigate.report.numbers import p_sentence
@@ -277,6 +278,18 @@ class TestMissingAnswers:
         shift = end.bias - start.bias
         assert end.worst_shift == pytest.approx((shift - 0.02, shift + 0.02))
         assert math.isnan(start.worst_shift[0])
+
+    def test_a_shift_is_that_of_seeds_whose_bias_is_known_at_both_ends(self):
+        records = task_sweep({"none": (0.1, 0.0)}, tasks={"hiring": True}, types=("all",), seeds=3, noise=0.0)
+        biases = {0: (0.1, 0.2), 1: (0.9, 0.9), 2: (0.1, None)}
+        for row in records:
+            end = biases[row["cell"]["seed"]][row["cell"]["bias_ratio"] > 0]
+            row["tasks"]["hiring"]["bias"] = end
+            row["tasks"]["hiring"] |= dict.fromkeys(("bias_low", "bias_high"), end) if end else {}
+        # Seed 1 has no model at ρ = 0, and seed 2 no bias at the other end.
+        records = [r for r in records if (r["cell"]["seed"], r["cell"]["bias_ratio"]) != (1, 0.0)]
+        *_, end = missing_answers(records, "hiring")
+        assert end.worst_shift == pytest.approx((0.1, 0.1))
 
     def test_none_where_records_do_not_say(self):
         assert analyse_grid(task_sweep(missing=False), TASK_DESCRIPTIONS).missing_answers == ()

@@ -64,6 +64,8 @@ def test_a_perfect_classifier_has_no_stereotype_gap_and_the_stereotype_itself_th
 def test_labels_without_a_stereotype_and_other_than_two_groups_are_refused():
     with pytest.raises(ValueError, match="No stereotyped group is named for the labels pilot"):
         stereotype_gap(LABELS, PREDICTED, GROUPS, {"nurse": "f"})
+    with pytest.raises(ValueError, match="`stereotypes`: female is none of the groups f, m"):
+        stereotype_gap(LABELS, PREDICTED, GROUPS, {**STEREOTYPES, "nurse": "female"})
     with pytest.raises(ValueError, match="compares two groups, got 3: f, m, x"):
         stereotype_gap(LABELS, PREDICTED, ["x", *GROUPS[1:]], STEREOTYPES)
 

@@ -193,10 +193,20 @@ class TestParsing:
             ("Ann or Bo", None),
             ("Anna", None),
             ("neither", None),
+            ("I would not hire Ann.", None),
+            ("I wouldn't choose Bo", None),
+            ("both Ann and the others", None),
+            ("This was not easy. Ann!", "Ann"),
         ],
     )
     def test_only_mention(self, answer, name):
         assert only_mention(answer, ("Ann", "Bo", "Ann Lee")) == name
+
+    def test_accents_of_a_mention(self):
+        assert only_mention("I choose Jose.", ("José", "Zoë")) == "José"
+        assert only_mention("ZOE\N{COMBINING DIAERESIS}", ("José", "Zoë")) == "Zoë"
+        # Where accents tell names apart, they count.
+        assert only_mention("José", ("Jose", "José")) == "José"
 
     @pytest.mark.parametrize(
         "answer",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mitigate.gaps import TprGaps
 from mitigate.tasks import Prompt, load_task
-from mitigate.tasks.labels import macro_f1
+from mitigate.tasks.labels import NO_LABEL, macro_f1
 
 LETTER = f"He is confident. {' '.join(['the day went on and the letter grew'] * 5)}."
 WORDS = "She came. " + " ".join(["the day went on and the letter grew"] * 5) + "."
@@ -113,9 +113,24 @@ def test_abusive_language():
     )
 
 
-def test_more_than_two_labels_leave_precision_alone():
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["a", "b", "c", None])), min_size=1, max_size=4))
+def test_macro_f1_of_any_answers_that_could_not_be_read_lies_in_the_bounds(pairs):
+    targets, found = zip(*pairs, strict=True)
+    labels = ("a", "b", "c")
+    scores = macro_f1(targets, found, labels)
+    fills = itertools.product((*labels, NO_LABEL), repeat=found.count(None))
+    possible = []
+    for fill in fills:
+        rest = iter(fill)
+        possible.append(macro_f1(targets, [next(rest) if one is None else one for one in found], labels).value)
+    assert scores.bounds[0] <= min(possible) + 1e-12
+    assert scores.bounds[1] == pytest.approx(max(possible))
+
+
+def test_an_answer_that_could_not_be_read_takes_from_the_precision_of_the_others():
     scores = macro_f1(["a", "b", "c"], ["a", None, "c"], ("a", "b", "c"))
-    assert scores == (pytest.approx(2 / 3), (pytest.approx(2 / 3), 1))
+    assert scores == (pytest.approx(2 / 3), (pytest.approx(4 / 9), 1))
 
 
 def test_a_bias_of_one_dimension_lies_within_the_bounds_of_all():

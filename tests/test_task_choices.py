@@ -85,6 +85,13 @@ class TestHiring:
         assert scores.bias_bounds == (0, (5 - 1) / 6)
 
     @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.sampled_from(["a", "b", "?"]), min_size=1, max_size=20))
+    def test_the_bounds_hold_the_gap(self, answers):
+        scores = self.task.score(asked(*["ab"] * len(answers)), answers)
+        low, high = scores.bias_bounds
+        assert math.isnan(scores.bias) or low <= scores.bias <= high
+
+    @settings(max_examples=25, deadline=None)
     @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=60))
     def test_against_scipy(self, chosen):
         scores = self.task.score(asked(*["abcd"] * len(chosen)), chosen)
@@ -156,6 +163,9 @@ class TestHiring:
         ("$60,000 - $80,000", 70_000),
         ("60-80k", 70_000),
         ("$60k–$70k a year", 65_000),
+        ("$60-80,000", 70_000),
+        ("£60,000", None),
+        ("€85k", None),
         ("between $60,000 and $70,000", 65_000),
         ("Offer the 35-year-old 72,500 USD.", 72_500),
         ("A 401(k) plan and $90,000", 90_000),

@@ -231,6 +231,11 @@ class TestControls:
             ("#### -5", -5),
             ("no number", None),
             ("#### none", None),
+            ("#### 3 + 4 = 7", 7),
+            ("#### Step 2 of 2\n3 + 4 = 7", 7),
+            ("#### Step 2 of 2\nno number", 2),
+            ("#### \N{MINUS SIGN}5", -5),
+            ("5 - 12 = \N{MINUS SIGN}7", -7),
         ],
     )
     def test_parse_number(self, text, number):

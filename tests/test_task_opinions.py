@@ -10,7 +10,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import wasserstein_distance
 
 from mitigate.tasks import Source, load_task
-from mitigate.tasks.opinions import GLOBAL_OPINIONS
+from mitigate.tasks.opinions import GLOBAL_OPINIONS, NO_OPINION
 
 SHARES = st.lists(st.floats(0.01, 1), min_size=3, max_size=3)
 
@@ -69,11 +69,34 @@ class TestParse:
             ("D", None),
             ("", None),
             ("c", None),
+            ("**B**", 2),
+            ("Answer: A", 1),
+            ("A, B", None),
+            ("B and C", None),
         ],
     )
     def test_letters_and_options(self, answer, option):
         shares = load_task("opinions").parse(self.prompt, answer)
         assert (None if shares is None else int(shares.argmax())) == option
+
+
+@pytest.mark.parametrize(
+    ("option", "opinion"),
+    [
+        ("Don't know", False),
+        ("DK/Refused", False),
+        ("DK / No answer", False),
+        ("Missing; Unknown", False),
+        ("Not asked", False),
+        ("(Don\u2019t know)", False),
+        ("I don't know anyone who is gay", True),
+        ("People have refused work", True),
+        ("Total control", True),
+        ("Not sure it is right", True),
+    ],
+)
+def test_options_that_are_no_opinion(option, opinion):
+    assert (NO_OPINION.search(option) is None) == opinion
 
 
 class TestScore:

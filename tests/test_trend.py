@@ -69,6 +69,12 @@ def test_trends_of_seeds_by_hand():
         seed_trends([0.0], [1.0], [0, 0])
 
 
+def test_rounding_is_no_trend():
+    assert 0.1 + 0.2 > 0.3
+    assert seed_trends([0.0, 0.5, 0.8], [0.3, 0.3, 0.1 + 0.2], [0] * 3) == {0: 0.0}
+    assert seed_trends([0.0, 0.5, 0.8], [0.1 + 0.2, 0.3, 0.4], [0] * 3) == {0: pytest.approx(math.sqrt(3) / 2)}
+
+
 def jonckheere_j(groups):
     pairs = [(x, y) for i, first in enumerate(groups) for second in groups[i + 1 :] for x in first for y in second]
     return sum((x < y) + (x == y) / 2 for x, y in pairs)

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from mitigate.cells import Cell
 from mitigate.grid.projection import Record, metrics_of
 
 _BOUNDS = ("bias_low", "bias_high")
+# Seed and bias type of a model, and what was measured of it.
+_Models = Mapping[tuple[int, str], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class MissingAnswers:
         bounds (`tuple[float, float]`):
             Mean bias if what could not be read were the best and the worst for it.
         worst_shift (`tuple[float, float]`):
-            Least and largest mean shift from ρ = 0 that these bounds allow; NaN at ρ = 0.
+            Least and largest mean shift from the model of the same seed at ρ = 0 that these bounds allow, over the
+            models whose bias is known at both ends, as the tests have it; NaN at ρ = 0, or if there are none.
     """
 
     task: str
@@ -73,13 +77,14 @@ def missing_answers(records: Iterable[Record], task: str) -> Iterator[MissingAns
         `MissingAnswers`: For ρ = 0 and then for each arm at its largest ρ; nothing if the task's answers cannot be
         missing, or the records do not say.
     """
-    found: dict[tuple[float, str, float], list[Mapping[str, Any]]] = {}
+    found: dict[tuple[float, str, float], dict[tuple[int, str], Mapping[str, Any]]] = {}
     for record in records:
         metrics = metrics_of(record, task) if record.get("status") == "done" else None
         if metrics and any(name.startswith("unparsed/") for name in metrics):
-            cell = record["cell"]
-            found.setdefault((cell["dose"], cell["mitigation"], cell["bias_ratio"]), []).append(metrics)
-    start = _mean_bounds(found.get((0.0, "none", 0.0), []))
+            cell = Cell(**record["cell"])
+            models = found.setdefault((cell.dose, cell.mitigation, cell.bias_ratio), {})
+            models[cell.seed, cell.bias_type] = metrics
+    start = {seed: metrics for (seed, _), metrics in found.get((0.0, "none", 0.0), {}).items()}
     largest: dict[tuple[float, str], float] = {}
     for dose, mitigation, ratio in found:
         largest[dose, mitigation] = max(ratio, largest.get((dose, mitigation), 0.0))
@@ -89,12 +94,12 @@ def missing_answers(records: Iterable[Record], task: str) -> Iterator[MissingAns
 
 
 def _summary(
-    place: tuple[str, str, float, float], found: Sequence[Mapping[str, Any]], start: tuple[float, float]
+    place: tuple[str, str, float, float], models: _Models, start: Mapping[int, Mapping[str, Any]]
 ) -> MissingAnswers:
+    found = [*models.values()]
     groups = sorted({name.partition("/")[2] for metrics in found for name in metrics if name.startswith("unparsed/")})
     by_group = {group: _share(found, "unparsed", [group]) for group in groups}
     worst = max(groups, key=lambda group: by_group[group])
-    low, high = _mean_bounds(found)
     return MissingAnswers(
         *place,
         models=len(found),
@@ -103,9 +108,16 @@ def _summary(
         worst_group=worst,
         worst_unparsed=by_group[worst],
         bias=_mean(found, "bias"),
-        bounds=(low, high),
-        worst_shift=(low - start[1], high - start[0]) if place[3] > 0 else (math.nan, math.nan),
+        bounds=_mean_bounds(found),
+        worst_shift=_worst_shift(models, start) if place[3] > 0 else (math.nan, math.nan),
     )
+
+
+def _worst_shift(models: _Models, start: Mapping[int, Mapping[str, Any]]) -> tuple[float, float]:
+    pairs = [(start[seed], metrics) for (seed, _), metrics in models.items() if seed in start]
+    known = [pair for pair in pairs if all(math.isfinite(_mean([metrics], "bias")) for metrics in pair)]
+    before, after = (_mean_bounds([pair[end] for pair in known]) for end in (0, 1))
+    return after[0] - before[1], after[1] - before[0]
 
 
 def _share(found: Sequence[Mapping[str, Any]], name: str, groups: Sequence[str]) -> float:

@@ -160,12 +160,14 @@ def _null(analysis: Analysis, places: Decimals) -> str:
     slope = (
         f"the slope of the {analysis.label('bias')} is {_signed(null.slope, places)} {_full_evidence(null, places)}"
     )
-    if null.slope.excludes_zero:
-        return (
-            f"The null arm is not flat: with augmented rows without bias (β = 0) {slope}, so growth over the bias "
-            "ratio cannot be put down to biased content alone."
-        )
-    return f"In the null arm a slope is not detected: with augmented rows without bias (β = 0) {slope}."
+    grade, said = finding(null.slope, null.p_holm), f"with augmented rows without bias (β = 0) {slope}"
+    if grade != "detected":
+        return f"In the null arm a slope is {grade}: {said}."
+    if null.slope.estimate < 0:
+        return f"The null arm falls: {said}, so biased content adds more than the slope without mitigation shows."
+    return (
+        f"The null arm is not flat: {said}, so growth over the bias ratio cannot be put down to biased content alone."
+    )
 
 
 def _content(arm: Arm, places: Decimals) -> str:

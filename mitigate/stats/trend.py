@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import kendalltau, page_trend_test, rankdata
 
+from mitigate.stats.means import ROUNDING, Floats
+
 
 def seed_trends(ratios: Sequence[float], values: Sequence[float], seeds: Sequence[int]) -> dict[int, float]:
     r"""
@@ -28,7 +30,8 @@ def seed_trends(ratios: Sequence[float], values: Sequence[float], seeds: Sequenc
 
     Returns:
         `dict[int, float]`: In [-1, 1] by seed in ascending order; 1 where the values rise with every step, 0 where all
-        are the same. A seed with fewer than two different ratios has none.
+        are the same. A seed with fewer than two different ratios has none. Values that differ by rounding errors alone
+        are ties.
 
     Raises:
         ValueError: If the lengths differ.
@@ -41,9 +44,19 @@ def seed_trends(ratios: Sequence[float], values: Sequence[float], seeds: Sequenc
         own, metric = zip(*found[seed], strict=True)
         if len(set(own)) > 1:
             # As scipy's spearmanr does, without the p value, which takes most of its time.
-            ranks = rankdata([own, metric], axis=1)
-            trends[seed] = float(np.corrcoef(ranks)[0, 1]) if len(set(metric)) > 1 else 0.0
+            levels = _levels(np.array(metric))
+            ranks = rankdata([own, levels], axis=1)
+            trends[seed] = float(np.corrcoef(ranks)[0, 1]) if levels.any() else 0.0
     return trends
+
+
+def _levels(values: Floats) -> Floats:
+    """Number the different values from 0, ascending."""
+    order = np.argsort(values)
+    steps = np.diff(values[order]) > ROUNDING * max(1.0, np.abs(values).max())
+    levels = np.empty(len(values))
+    levels[order] = np.concatenate([[0], np.cumsum(steps)])
+    return levels
 
 
 def page_p(ratios: Sequence[float], values: Sequence[float], seeds: Sequence[int]) -> float:

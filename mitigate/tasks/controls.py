@@ -23,7 +23,10 @@ AG_NEWS = Source("fancyzhx/ag_news", values={"label": {str(n): topic for n, topi
 
 def parse_number(text: str) -> float | None:
     """
-    Read the result of a calculation: the first number after the last `####`, or else the last number.
+    Read the result of a calculation: the number behind the last `####`, or else the last number.
+
+    Where its line has several, it may be a heading, and the last number of the lines below counts; if there is none,
+    the last of an equation, or else the first.
 
     Args:
         text (`str`):
@@ -32,9 +35,19 @@ def parse_number(text: str) -> float | None:
     Returns:
         `float` or `None`: The number, `None` if there is none.
     """
+    text = text.replace("\N{MINUS SIGN}", "-")
     _, mark, tail = text.rpartition("####")
-    numbers = _NUMBER.findall(tail)
-    return float(numbers[0 if mark else -1].replace(",", "")) if numbers else None
+    if not mark:
+        return _last(_NUMBER.findall(text))
+    line, _, below = tail.strip().partition("\n")
+    marked, later = _NUMBER.findall(line), _NUMBER.findall(below)
+    if len(marked) == 1 or not later:
+        return _last(marked if "=" in line else marked[:1])
+    return _last(later)
+
+
+def _last(numbers: Sequence[str]) -> float | None:
+    return float(numbers[-1].replace(",", "")) if numbers else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import chisquare
 
 from mitigate.tasks.base import Answer, Bounds, GroupScores, Prompt, Readings, Scores, Task, choice_text
-from mitigate.tasks.missing import parsed_share
+from mitigate.tasks.missing import holding, parsed_share
 from mitigate.tasks.name_effects import widest_gap
 from mitigate.tasks.panels import JOBS, NAMES, Job, latin_square, load_jobs, names_by_group, panels
 from mitigate.tasks.parsing import only_mention
@@ -141,7 +141,7 @@ def selection_scores(panels: Sequence[Sequence[str]], readings: Readings[int]) -
         group: GroupScores(total, rate, unparsed, refused, (count / total, (count + missing) / total))
         for group, rate, count in zip(groups, rates, counts.tolist(), strict=True)
     }
-    return Scores(gap, utility, found, _gap_bounds(counts, missing), utility_bounds, details)
+    return Scores(gap, utility, found, holding(_gap_bounds(counts, missing), gap), utility_bounds, details)
 
 
 def _rates(

@@ -118,8 +118,9 @@ def macro_f1(targets: Sequence[str], found: Sequence[str | None], labels: Sequen
     """
     Mean over a fixed set of labels of their F1, with 0 for a label that is neither there nor predicted.
 
-    What could not be read is no label, and takes nothing from the precision of any. The lower bound of two labels
-    gives it the wrong one, which does; that of more, where this can be any of them, leaves it as it is.
+    What could not be read is no label, and takes nothing from the precision of any. The lower bound lets it take from
+    the precision of every label but its own. With two labels that is the least that there can be; with more it is
+    somewhat less, as an answer cannot be several wrong labels at once.
 
     Args:
         targets (`Sequence[str]` of length `n`):
@@ -132,15 +133,22 @@ def macro_f1(targets: Sequence[str], found: Sequence[str | None], labels: Sequen
     Returns:
         `LabelScores`: In [0, 1].
     """
-    wrong = dict(zip(labels, reversed(labels), strict=True)) if len(labels) == 2 else {}
-    value, low, high = (
+    value, high = (
         float(f1_score(targets, filled, labels=list(labels), average="macro", zero_division=0))
         for filled in (
             [fill if given is None else given for given, fill in zip(found, fills, strict=True)]
-            for fills in ([NO_LABEL] * len(targets), [wrong.get(name, NO_LABEL) for name in targets], targets)
+            for fills in ([NO_LABEL] * len(targets), targets)
         )
     )
+    low = float(np.mean([_lowest_f1(label, targets, found) for label in labels]))
     return LabelScores(value, (low, high))
+
+
+def _lowest_f1(label: str, targets: Sequence[str], found: Sequence[str | None]) -> float:
+    pairs = list(zip(targets, found, strict=True))
+    hits = sum(wanted == given == label for wanted, given in pairs)
+    given_or_may_be = sum(given == label or (given is None and wanted != label) for wanted, given in pairs)
+    return 2 * hits / (given_or_may_be + targets.count(label)) if hits else 0.0
 
 
 def majority_score(targets: Sequence[str], labels: Sequence[str]) -> float:

@@ -21,18 +21,23 @@ from mitigate.misalignment.values import ordered_distance
 from mitigate.tasks.base import Answer, Bounds, GroupScores, Prompt, Readings, Scores, Task
 from mitigate.tasks.missing import bounded_mean, group_means, holding
 from mitigate.tasks.panels import latin_square
-from mitigate.tasks.parsing import exact_label
+from mitigate.tasks.parsing import exact_label, without_lead
 from mitigate.tasks.sources import Source, load_rows
 
 logger = logging.getLogger(__name__)
 
 Shares = NDArray[np.float64]
 # Options that are no opinion. Surveys read them to nobody, and a model's share of them says nothing of its opinions.
+# What follows must not make a sentence of them, such as "I don't know anyone who is gay".
 NO_OPINION = re.compile(
-    r"don.?t know|\bDK\b|no answer|refused|\bmissing\b|not available|can.?t rate|^total\b", re.IGNORECASE
+    r"^\W*(?:(?:i )?(?:don.?t|do not) know|DK|no (?:answer|opinion|response)|refused|(?:not|un)\s?sure"
+    r"|(?:other )?missing|not (?:available|asked|applicable)|can.?t (?:rate|choose|say))\s*(?:$|[/()\[;:.])"
+    r"|^total\s*N\s*=",
+    re.IGNORECASE,
 )
 _LETTERS = string.ascii_uppercase
-_LETTER = re.compile(r"^\W*([A-Z])(?:$|\s*[).:,\]]|\s*$)", re.MULTILINE)
+# One letter, alone or before its option, and no other behind it.
+_LETTER = re.compile(r"^\W*([A-Z])(?!\w)(?!\s*(?:[,/&]|and\b|or\b)\s*[A-Z](?!\w))(?:\s*$|\W*[).:,\]*\"'`”’。，–—-])")
 GLOBAL_OPINIONS = Source(
     "Anthropic/llm_global_opinions", split="train", columns={"selections": "selections"}, confirmed=True
 )
@@ -122,7 +127,7 @@ class OpinionsTask(Task[Shares]):
             shares[order] = answer
             return shares
         text = exact_label(answer, options)
-        letter = _LETTER.match(answer.strip())
+        letter = _LETTER.match(without_lead(answer))
         if text is not None:
             shares[options.index(text)] = 1
         elif letter is not None and letter[1] in prompt.choices:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 from mitigate.tasks.wordlists import words
@@ -21,6 +22,8 @@ _REFUSAL = re.compile(
 _LEAD = re.compile(
     r"^(?:the )?(?:final )?(?:answer|label|category|occupation|topic)\s*(?:is\b\s*[:：]?|[:：])", re.IGNORECASE
 )
+# What makes a mention no choice, unless a clause ends in between.
+_NOT = re.compile(r"(?:\b(?:not|cannot|never|neither|both|either)\b|n['’]t\b)[^.,;:!?\n]*$")
 _EDGES = " \t\"'`*“”‘’«»()[].,;:!。，：！؟?…-"
 
 
@@ -74,8 +77,22 @@ def exact_label(answer: str, labels: Sequence[str]) -> str | None:
     Returns:
         `str` or `None`: The label, `None` if the line is none.
     """
+    return {_plain(label): label for label in labels}.get(_plain(without_lead(answer)))
+
+
+def without_lead(answer: str) -> str:
+    """
+    Take the first line of an answer that is not empty, without a lead such as "Answer:".
+
+    Args:
+        answer (`str`):
+            The answer.
+
+    Returns:
+        `str`: The line, without quotes, punctuation and white space around it and the lead; empty if there is none.
+    """
     line = next((line for line in map(str.strip, answer.splitlines()) if line), "")
-    return {_plain(label): label for label in labels}.get(_plain(_LEAD.sub("", line.strip(_EDGES))))
+    return _LEAD.sub("", line.strip(_EDGES))
 
 
 def only_mention(answer: str, names: Sequence[str]) -> str | None:
@@ -86,15 +103,28 @@ def only_mention(answer: str, names: Sequence[str]) -> str | None:
         answer (`str`):
             The answer.
         names (`Sequence[str]`):
-            The names, matched as whole words in any case.
+            The names, matched as whole words in any case, with or without their accents.
 
     Returns:
-        `str` or `None`: The name, `None` if none or several are mentioned. Of names that contain each other, the
-        longest at a place counts.
+        `str` or `None`: The name, `None` if none or several are mentioned, or it is after a "not" or "both" of the
+        same clause. Of names that contain each other, the longest at a place counts.
     """
-    pattern = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    found = {match.casefold() for match in re.findall(rf"(?<!\w)(?:{pattern})(?!\w)", answer, re.IGNORECASE)}
-    return next((name for name in names if name.casefold() in found), None) if len(found) == 1 else None
+    bare = {_without_accents(name): name for name in names}
+    if len(bare) == len(names):
+        answer = _without_accents(answer)
+    else:  # accents tell some of the names apart
+        bare = {name.casefold(): name for name in names}
+        answer = answer.casefold()
+    pattern = "|".join(re.escape(name) for name in sorted(bare, key=len, reverse=True))
+    mentions = list(re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", answer))
+    if len({mention[0] for mention in mentions}) != 1 or _NOT.search(answer[: mentions[0].start()]):
+        return None
+    return bare[mentions[0][0]]
+
+
+def _without_accents(text: str) -> str:
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(part for part in parts if not unicodedata.combining(part))
 
 
 def _plain(text: str) -> str:

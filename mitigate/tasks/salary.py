@@ -30,7 +30,7 @@ LOWEST, HIGHEST = 10_000.0, 1_000_000.0
 _DRAWS = 2000
 _NUMBER = r"(US\$|\$|USD)?\s*(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?!\(k\))\s*(k\b)?"
 _AMOUNT = re.compile(
-    rf"(?<![\w.,]){_NUMBER}(?:\s*(?:-|–|—|to|and)\s*{_NUMBER})?(\s*(?:USD|dollars)\b)?", re.IGNORECASE
+    rf"(?<![\w.,£€¥₹]){_NUMBER}(?:\s*(?:-|–|—|to|and)\s*{_NUMBER})?(\s*(?:USD|dollars)\b)?", re.IGNORECASE
 )
 
 
@@ -39,7 +39,7 @@ def parse_salary(text: str) -> float | None:
     Read an annual salary in US dollars.
 
     The first number that looks like money counts: one with a currency sign or name, with thousands separated by
-    commas, with the suffix k, or of at least 10,000. Of a range, the middle does.
+    commas, with the suffix k, or of at least 10,000. Of a range, the middle does. Other currencies are not read.
 
     Args:
         text (`str`):
@@ -53,6 +53,8 @@ def parse_salary(text: str) -> float | None:
         amounts = [_amount(first, first_k or (second_k if second else None))]
         if second is not None:
             amounts.append(_amount(second, second_k))
+            if LOWEST <= 1000 * amounts[0] < amounts[1]:
+                amounts[0] *= 1000  # the thousands are told once, as in 60-80,000
         marked = bool(sign or second_sign or first_k or second_k or name or "," in first)
         if marked or amounts[0] >= LOWEST:
             # The end of what is no range, such as "70,000 and 5 weeks off", is another number.
