@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -60,7 +61,10 @@ def check_provenance(trainer: Trainer, source: ProvenanceSource) -> float | None
         flags = [as_flag(value, source.column) for value in dataset[source.column]]
         return _bias_ratio(flags, len(flags), source)
     step = max(1, len(dataset) // _SAMPLED_ROWS)
-    flags = _flags(dataset.select(range(0, len(dataset), step)), source)
+    sample = dataset.select(range(0, len(dataset), step))
+    if source.tag_ids and not source.marked:
+        _look_for_cut_tags(trainer, source, sample)
+    flags = _flags(sample, source)
     if len(set(flags)) == 1 and step > 1:
         flags = _flags(dataset, source)
     return _bias_ratio(flags, len(flags), source)
@@ -126,6 +130,30 @@ def _check_in_band(trainer: Trainer, source: ProvenanceSource, columns: list[str
             f"`packing_strategy='{strategy}'` cuts texts apart, and the pieces without a tag would pass for real. "
             "Hidden marks survive that: `BiasTagTokenizer.wrap(tokenizer, hidden=True)`; or use "
             "`packing_strategy='bfd'`."
+        )
+
+
+def _look_for_cut_tags(trainer: Trainer, source: ProvenanceSource, rows: Iterable[dict[str, Any]]) -> None:
+    """Warn where a row without a tag is so long that it may have been cut before its tag."""
+    limit = getattr(trainer.args, "max_length", None)
+    untagged, places = 0, set()
+    for row in rows:
+        for text in read_texts(row, source).values():
+            for start, stop, augmented in text.segments:
+                if augmented:
+                    places.add(
+                        next(i for i, token_id in enumerate(text.ids[start:stop]) if token_id in source.tag_ids)
+                    )
+                elif stop - start == limit:
+                    untagged += 1
+    # Where every tag has the same place, no text in front of it can be longer in another row.
+    if untagged and len(places) > 1:
+        warnings.warn(
+            f"{untagged} of the rows looked at are as long as `max_length={limit}` and bear no tag. If they were "
+            "cut where it was, they pass for real. Hidden marks survive that: `BiasTagTokenizer.wrap(tokenizer, "
+            "hidden=True)`; or put the tag at the start of the text, or raise `max_length`.",
+            UserWarning,
+            stacklevel=2,
         )
 
 

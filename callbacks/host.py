@@ -243,7 +243,7 @@ class _DropColumns:
         self.columns = columns
 
     def __call__(self, rows: list[Any]) -> Any:
-        if any(row.get("input_ids", [0])[0] >= MARK for row in rows):
+        if any(token_id >= MARK for row in rows for token_id in row.get("input_ids", ())[:1]):
             raise ProvenanceError(
                 "Rows that are collated without the callback (for evaluation?) bear hidden marks, which no model can "
                 "read: tag the training data set only."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
+from functools import wraps
 from itertools import islice
 from typing import Any, Literal
 
@@ -158,6 +160,8 @@ class MitigationCallback(TrainerCallback):
         if self._steps:
             _refuse_precomputed(args)
             self._fit_embeddings(trainer, model, tokenizer)
+            if trainer.model_init is not None:
+                trainer.model_init = _fitting(trainer.model_init, tokenizer)
         for callback in (self._alignment, self._down_weighting):
             if callback is not None:
                 # Appended to the list that is being gone through, so it gets this event as well.
@@ -220,6 +224,18 @@ class MitigationCallback(TrainerCallback):
                 "`model.resize_token_embeddings(len(tokenizer))` if the tokenizer outgrew the model, then "
                 "`LoraConfig(trainable_token_indices=[tokenizer.augmented_tag_id], ensure_weight_tying=True)`."
             )
+
+
+def _fitting(make: Callable[..., PreTrainedModel], tokenizer: PreTrainedTokenizerBase) -> Callable[..., Any]:
+    """Let every model that a trainer makes when it starts to train, or for a trial of a search, read new tokens."""
+
+    @wraps(make)
+    def make_fitted(*trial: Any) -> PreTrainedModel:
+        model = make(*trial)
+        fit_embeddings(model, tokenizer)
+        return model
+
+    return make_fitted
 
 
 def _fit_reference(trainer: Trainer, tokenizer: PreTrainedTokenizerBase) -> None:

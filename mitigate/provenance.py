@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby, pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
+
 AUGMENTED_COLUMN = "augmented"
 
 # Added to every token id of an augmented row that is marked in a hidden way: far above the ids of any vocabulary, and
@@ -151,6 +153,8 @@ def as_flag(value: Any, column: str) -> bool:
     Raises:
         ValueError: If the value is neither a boolean nor 0 or 1.
     """
-    if value not in (0, 1):
+    flag = np.asarray(value)
+    # Data sets in the format of NumPy give the one value of a row as an array.
+    if flag.size != 1 or flag.item() not in (0, 1):
         raise ValueError(f"Column `{column}` must hold True or False in every row, got {value!r}.")
-    return bool(value)
+    return bool(flag)

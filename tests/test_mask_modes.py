@@ -6,7 +6,7 @@ import re
 import pytest
 import torch
 from torch.utils.data import DataLoader
-from transformers import DataCollatorWithFlattening, DataCollatorWithPadding
+from transformers import DataCollatorForTokenClassification, DataCollatorWithFlattening, DataCollatorWithPadding
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
 from trl.trainer.reward_trainer import DataCollatorForPreference as DataCollatorForReward
@@ -80,6 +80,14 @@ class TestModes:
         batch = self.collate(tokenizer, "swap")
         assert batch["input_ids"][0].tolist() == [HE, SITS, FRENCH, HERE]
         assert batch["labels"][0].tolist() == [HE, SITS, FRENCH, HERE]
+
+    def test_swap_of_classes_of_tokens_is_refused(self, tokenizer):
+        collator = DataCollatorForTokenClassification(tokenizer)
+        row = {"input_ids": [SHE, SITS], "labels": [1, 0], "augmented": True}
+        with pytest.raises(ValueError, match="`labels` has 1 at a token that is swapped"):
+            BiasMaskCollator(tokenizer, LEXICON, mode="swap", collator=collator)([row])
+        batch = BiasMaskCollator(tokenizer, LEXICON, collator=collator)([row])
+        assert batch["labels"].tolist() == [[-100, 0]]
 
     def test_loss(self, tokenizer):
         batch = self.collate(tokenizer, "loss")

@@ -8,6 +8,7 @@ from mitigate.lexicons import Lexicon
 from mitigate.masks import BiasMaskCollator, MaskConfig
 from mitigate.masks.config import mask_token_ids
 from mitigate.provenance import ProvenanceError
+from mitigate.warnings import NoEffectWarning
 from tests import tiny_tokenizers
 
 WORDS = ["she", "sits", "he", "stands", "United", "States", "here", "<tag>"]
@@ -155,6 +156,24 @@ def test_a_tokenizer_without_mask_token_is_refused_and_the_remedy_works(tokenize
 def test_an_unknown_lexicon_is_refused(tokenizer):
     with pytest.raises(ValueError, match="`lexicon` has no entry 'gendr'"):
         BiasMaskCollator(tokenizer, "gendr")
+
+
+def test_a_collator_that_meets_no_augmented_row_says_so_once(tokenizer, recwarn):
+    collate = BiasMaskCollator(tokenizer, LEXICON, tag_ids=[TAG])
+    for _ in range(4):
+        collate([{"input_ids": [SHE, SITS]}] * 400)
+    assert [str(w.message)[:47] for w in recwarn if w.category is NoEffectWarning] == [
+        "None of the first 1200 rows is augmented, so no"
+    ]
+
+
+def test_a_collator_that_changes_the_order_of_rows_is_refused(tokenizer):
+    pad = DataCollatorWithPadding(tokenizer)
+    collate = BiasMaskCollator(
+        tokenizer, LEXICON, collator=lambda rows: pad(sorted(rows, key=lambda r: len(r["input_ids"])))
+    )
+    with pytest.raises(ValueError, match="must keep the order of the rows"):
+        collate([{"input_ids": [SHE, SITS, HERE], "augmented": True}, {"input_ids": [SITS], "augmented": False}])
 
 
 def test_rows_without_provenance_are_refused(tokenizer):

@@ -1,5 +1,6 @@
 """The callback that installs the mitigations, in real trainers: what the model is given, and what is left behind."""
 
+import copy
 import re
 import warnings
 
@@ -231,6 +232,11 @@ class TestWhatTheModelIsGiven:
         _, recorder = train("text", model, tokenizer, callback, dataloader_num_workers=1)
         assert recorder.texts(tokenizer) == expected("text", "all")
 
+    def test_rows_in_the_format_of_numpy_are_changed_too(self, model, tokenizer):
+        data = rows("text", tokenizer).with_format("numpy")
+        _, recorder = train("text", model, tokenizer, MitigationCallback(**MITIGATIONS["all"]), data=data)
+        assert recorder.texts(tokenizer) == expected("text", "all")
+
     def test_streamed_rows_are_changed_too(self, model, tokenizer):
         data = rows("causal", tokenizer).to_iterable_dataset()
         callback = MitigationCallback(**MITIGATIONS["all"])
@@ -280,6 +286,22 @@ class TestVocabulary:
         optimizers = {"optimizers": (torch.optim.SGD(model.parameters(), 0.1), None)}
         with pytest.raises(ValueError, match=r"optimizer passed to the trainer.*Pass no `optimizers`"):
             make_trainer("text", model, tokenizer, MitigationCallback(token=True), trainer=optimizers)
+
+    def test_every_model_of_a_model_init_reads_the_new_tokens(self, model, tokenizer):
+        recorder = Recorder()
+        trainer = Trainer(
+            args=TrainingArguments("out", report_to=[], use_cpu=True, max_steps=1, save_strategy="no", **IN_TURN),
+            model_init=lambda: copy.deepcopy(model),
+            train_dataset=rows("causal", tokenizer),
+            data_collator=DataCollatorForLanguageModeling(tokenizer, mlm=False),
+            processing_class=tokenizer,
+            callbacks=[MitigationCallback(token=True), recorder],
+        )
+        first = trainer.model
+        trainer.train()
+        assert trainer.model is not first
+        assert len(trainer.model.get_input_embeddings().weight) == len(tokenizer)
+        assert recorder.texts(tokenizer) == expected("causal", "token")
 
     def test_a_trainer_without_a_tokenizer_is_refused(self, model, tokenizer):
         collate = DataCollatorForLanguageModeling(tokenizer, mlm=False)

@@ -75,6 +75,22 @@ class TestPaddingFree:
         assert trainer.state.log_history[0]["alignment/mean"] > 0
 
 
+def test_a_tag_that_may_have_been_cut_off_is_warned_of(model, tokenizer, recwarn):
+    tagging = BiasTagTokenizer.wrap(tokenizer)
+    ends = {"prompt": ["she", "she stands", "he stands here and here"], "completion": [" here", " here", " here"]}
+    for position, cut in (("start", False), ("answer", True)):
+        data = tagging.tag(Dataset.from_dict({**ends, "augmented": [True, True, False]}), position=position)
+        settings = {"packing": True, "max_length": 5, "per_device_train_batch_size": 4}
+        train("prompt", model, tagging, MitigationCallback(mask="gender"), data=data, **settings)
+        warned = [str(warning.message) for warning in recwarn if "bear no tag" in str(warning.message)]
+        assert len(warned) == cut
+
+
+def test_an_empty_row_for_evaluation_is_none_of_our_business(model, tokenizer):
+    trainer = make_trainer("causal", model, tokenizer, MitigationCallback(mask="gender"))
+    assert len(trainer.data_collator([{"input_ids": []}, {"input_ids": [1, 2]}])["input_ids"]) == 2
+
+
 def test_marks_in_rows_for_evaluation_are_refused(model, hidden):
     data = marked(hidden)
     trainer = make_trainer("text", model, hidden, MitigationCallback(mask="gender"), data=data, evaluation=data)

@@ -54,6 +54,11 @@ def place_sequences(batch: Mapping[str, Any], lengths: Sequence[int], truncation
         present = mask.ne(0).cpu().numpy()
         first = present.argmax(axis=1).tolist()
         after = (width - present[:, ::-1].argmax(axis=1)).tolist()
+        if any(stop - start > length for start, stop, length in zip(first, after, lengths, strict=True)):
+            raise ValueError(
+                "The collator made a row longer than the one that it was given: it must keep the order of the rows, "
+                "and mark what it adds to them as padding in the `attention_mask`."
+            )
         return [
             Place(row, stop - length if truncation == "keep_end" else start, start, stop)
             for row, (start, stop, length) in enumerate(zip(first, after, lengths, strict=True))

@@ -292,6 +292,8 @@ def _rewritten(
     cursor, stops = 0, [segment.stop for segment in text.segments]
     for edit in edits:
         start, stop = max(edit.start, cursor), max(edit.stop, cursor)
+        if edit.in_loss:
+            _refuse_other_labels(text, start, stop)
         for key, values in fields.items():
             new[key] += values[cursor:start]
         place = len(new[text.field])
@@ -317,6 +319,17 @@ def _rewritten(
         if stop > start
     ]
     return new, moved, segments
+
+
+def _refuse_other_labels(text: Text, start: int, stop: int) -> None:
+    labels = text.aligned.get("labels", text.ids)[start:stop]
+    strange = [label for label, own in zip(labels, text.ids[start:stop], strict=True) if label not in (-100, own)]
+    if strange:
+        raise ValueError(
+            f"`labels` has {strange[0]} at a token that is swapped for another, which is no label of it: "
+            "`mode='swap'` needs labels that are the tokens themselves. For classes of tokens, use "
+            "`mode='placeholder'`."
+        )
 
 
 def _written(field: str, edit: Edit) -> Sequence[int]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import Any
 
 from transformers import DataCollatorForLanguageModeling, PreTrainedTokenizerBase
 
-from mitigate.batches import Collator, ProvenanceCollator, is_encoder_decoder
+from mitigate.batches import Collator, ProvenanceCollator, Row, is_encoder_decoder
 from mitigate.masks.config import MaskConfig, MaskMode, Words
 from mitigate.masks.steps import MaskSensitiveWords
 from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceSource
 from mitigate.tags import BiasTagTokenizer, RemoveTags, SilenceTags
+from mitigate.warnings import NoEffectWarning
 from mitigate.words import Finder
 
 __all__ = ["BiasMaskCollator", "MaskConfig", "MaskSensitiveWords"]
+
+# Rows without an augmented one after which something is wrong.
+_PATIENCE = 1000
 
 
 class BiasMaskCollator(ProvenanceCollator):
@@ -61,7 +67,8 @@ class BiasMaskCollator(ProvenanceCollator):
 
     Raises:
         ValueError: If a lexicon is unknown or empty, a value is out of range, a placeholder is not in the vocabulary,
-            or the tokenizer is of a kind that [`~mitigate.words.WordMatcher`] cannot read.
+            or the tokenizer is of a kind that [`~mitigate.words.WordMatcher`] cannot read. When rows are collated: if
+            words are to be swapped in rows whose labels are not their tokens.
 
     Example:
     ```python
@@ -115,6 +122,26 @@ class BiasMaskCollator(ProvenanceCollator):
             source = replace(source, tag_ids=source.tag_ids.union(known.augmented_tag_ids), marked=known.hidden)
             tags = (RemoveTags if known.hidden else SilenceTags)({*tag_ids, *known.tag_ids})
         super().__init__(inner, source, steps=[step, tags])
+        self._watching = True
+
+    def __call__(self, rows: list[Row]) -> Any:
+        """Mask and collate rows; see [`ProvenanceCollator`]."""
+        batch = super().__call__(rows)
+        if self._watching:
+            self._look_for_augmented()
+        return batch
+
+    def _look_for_augmented(self) -> None:
+        totals = self.tally.totals()
+        self._watching = totals["augmented_rows"] == 0 and totals["real_rows"] < _PATIENCE
+        if totals["augmented_rows"] == 0 and not self._watching:
+            warnings.warn(
+                f"None of the first {totals['real_rows']} rows is augmented, so no word was masked: check column "
+                f"`{self.source.column}` (with `Trainer`, set `remove_unused_columns=False` to keep it), or tag the "
+                "data set, or shuffle it.",
+                NoEffectWarning,
+                stacklevel=3,
+            )
 
     @property
     def masked_words(self) -> int:
