@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
+from mitigate.batches.edits import Edit, apply_edits, merge_edits
 from mitigate.batches.placement import Place, place_sequences
 from mitigate.batches.sequences import (
     EditedRow,
@@ -19,7 +20,7 @@ from mitigate.batches.sequences import (
     token_count,
 )
 from mitigate.batches.tally import Tally
-from mitigate.batches.texts import Edit, Row, Text, apply_edits, layout_of, merge_edits, read_texts, write_texts
+from mitigate.batches.texts import Row, Text, layout_of, read_texts, write_texts
 from mitigate.provenance import ProvenanceSource, group_code
 
 Collator = Callable[[list[Row]], Any]

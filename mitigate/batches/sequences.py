@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from mitigate.batches.edits import Edit
 from mitigate.batches.placement import Place
-from mitigate.batches.texts import Edit, Layout, Row, Text
+from mitigate.batches.texts import Layout, Row, Text
 from mitigate.provenance import GROUP_SHIFT
 from mitigate.words.hashes import Flags, Integers
 
