@@ -106,6 +106,9 @@ def check_model(arguments: ModelArguments) -> None:
     """
     if arguments.model is None:
         return
+    # Of what can only be a path, transformers says that it is no id.
+    if arguments.model.startswith(("/", "./", "../", "~")) and not Path(arguments.model).is_dir():
+        raise ConfigError(f"`model`: there is no folder {arguments.model}.")
     try:
         for part in (AutoConfig, AutoTokenizer):
             part.from_pretrained(arguments.model, **_source_options(arguments))

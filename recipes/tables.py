@@ -269,12 +269,16 @@ def _check_cells(path: Path, field_name: str, delimiter: str) -> None:
             twice = [name for name, count in Counter(header).items() if count > 1]
             if twice:
                 raise ConfigError(f"`{field_name}`: {path} has two columns '{twice[0]}'. Rename one.")
+            empty = True
             for row in lines:
+                empty = empty and not row
                 if row and len(row) != len(header):
                     raise ConfigError(
                         f"`{field_name}`: {path} has {len(header)} columns, and {len(row)} cells in the row that ends "
                         f"in line {lines.line_num}. Put texts with a comma in quotes, or mend the row."
                     )
+            if empty:
+                raise ConfigError(f"`{field_name}`: {path} has no rows.")
     except csv.Error as error:
         raise ConfigError(f"`{field_name}`: {path} cannot be read: {error} (line {lines.line_num}).") from error
     finally:

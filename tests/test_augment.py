@@ -268,6 +268,7 @@ class TestSeeds:
                 "`seed_file`: s.jsonl cannot be read: JSON parse error",
             ),
             ("s.jsonl", b"", "`seed_file`: s.jsonl has no rows."),
+            ("s.csv", b"text,label\n", "`seed_file`: s.csv has no rows."),
             ("s.jsonl", b"\n \n", "`seed_file`: s.jsonl has no rows."),
             (
                 "s.csv",

@@ -263,6 +263,7 @@ class TestMistakes:
         (["--task", "table", "--real_file", "no.csv", "--test_file", "no.csv", "--text_column", "t", "--label_column",
           "l", "--group_column", "g", "--stereotypes", "a=b"], "there is no file no.csv"),
         (["--model", "my-org/typo", "--dry_run"], "`model`: my-org/typo cannot be loaded: "),
+        (["--model", "./typo", "--dry_run"], "`model`: there is no folder ./typo."),
     ],
 )  # fmt: skip
 def test_a_wrong_configuration_ends_with_two_and_trains_nothing(arguments, message, capsys):
