@@ -33,7 +33,7 @@ class Contrast:
         interval (`Interval`):
             Mean over seeds of the difference, per +0.10 of ρ.
         p (`float`):
-            Two-sided paired t test; NaN with fewer than two common seeds, or if all have the same difference (not 0).
+            Two-sided paired t test; NaN with fewer than two common seeds, or if all have the same difference.
         sd (`float`):
             Standard deviation of the differences of the seeds; NaN with fewer than two, or if all are the same.
         p_holm (`float`):
@@ -94,14 +94,14 @@ class Arm:
             Mean over seeds of the rank correlation of bias and ρ, in [-1, 1]: whether bias rises, in a line or not.
         trend_p (`float`):
             Two-sided t test over seeds that the mean trend is 0, not corrected; NaN with fewer than two trends,
-            or if all are the same (not 0).
+            or if all are the same.
         coefficient (`Interval` or `None`):
             Inheritance coefficient: the shift of the bias from ρ = 0 to the arm's largest ρ in units of that of the
             training rows, with Fieller's interval (see [`mitigate.stats.inheritance_coefficient`]). `None` where the
             bias of the rows is not known or does not shift.
         p (`float`):
             Two-sided t test over seeds that the mean slope is 0; NaN with fewer than two slopes, or if all are the
-            same (not 0).
+            same.
         p_holm (`float`):
             `p` after Holm's correction over all arms of the analysis.
         comparison (`Comparison` or `None`):

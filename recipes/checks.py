@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +17,15 @@ from mitigate.augment.bias_types import ATTRIBUTES
 from mitigate.cells import ALL_TYPES
 from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts
-from mitigate.recipes.arguments import BIAS_TYPES, ITEM_SUFFIXES, JOBS, MITIGATIONS, TRACKERS
+from mitigate.recipes.arguments import (
+    BIAS_TYPES,
+    ITEM_SUFFIXES,
+    JOBS,
+    MITIGATIONS,
+    TRACKERS,
+    DataArguments,
+    TaskArguments,
+)
 from mitigate.tags import check_tagging
 from mitigate.tasks import TASKS
 from mitigate.tasks.sources import FORMATS
@@ -40,12 +50,21 @@ def check_config(config: SweepConfig) -> list[str]:
 
 
 def _check_grid(config: SweepConfig) -> Iterator[str]:
-    grid = config.grid
+    grid, rows = config.grid, config.fit.training_rows
+    drawn: dict[int, float] = {}
     for ratio in grid.bias_ratios:
         try:
-            bias_counts(config.fit.training_rows, ratio)
+            real, augmented = bias_counts(rows, ratio)
         except ValueError as error:
             yield f"`bias_ratios`: {error}"
+            continue
+        if rows > 1 and ((ratio > 0 and augmented == 0) or real == 0):
+            yield (
+                f"`bias_ratios`: {ratio} of {rows} rows is {augmented} augmented and {real} real rows, and a mix has "
+                "both. Take another ratio, or raise `training_rows`."
+            )
+        elif drawn.setdefault(augmented, ratio) != ratio:
+            yield f"`bias_ratios`: {drawn[augmented]} and {ratio} of {rows} rows are both {augmented} augmented ones."
     if 0 not in grid.bias_ratios or len(set(grid.bias_ratios)) < 2:
         yield f"`bias_ratios` must hold 0, from which inheritance is measured, and one more, got {grid.bias_ratios}."
     for dose in grid.doses:
@@ -168,6 +187,10 @@ def _check_table(config: SweepConfig) -> Iterator[str]:
     for entry in data.stereotypes:
         if entry.count("=") != 1:
             yield f"`stereotypes`: '{entry}' is not of the form label=group."
+    labels = Counter(entry.partition("=")[0].strip() for entry in data.stereotypes)
+    twice = [label for label, entries in labels.items() if entries > 1]
+    if twice:
+        yield f"`stereotypes`: '{twice[0]}' has several groups. Keep the one that it is tied to."
     if config.model.architecture == "classification" and (opinions or not data.text_column):
         yield "`architecture: classification` needs `text_column` and `label_column`."
 
@@ -184,14 +207,16 @@ def _check_columns(config: SweepConfig) -> Iterator[str]:
 
 def _check_tasks(config: SweepConfig) -> Iterator[str]:
     grid, tasks = config.grid, config.tasks
-    if grid.task == "world" and config.mitigation.twin_pairs:
-        yield f"`twin_pairs`: the testbed has pairs of its own; leave it out, got {config.mitigation.twin_pairs}."
+    if grid.task == "world":
+        if config.mitigation.twin_pairs:
+            yield f"`twin_pairs`: the testbed has pairs of its own; leave it out, got {config.mitigation.twin_pairs}."
+        for name, value in _set_values(config.data, DataArguments()):
+            yield f"`{name}`: the testbed makes its own rows; set `task: table` or `task: tasks`, got {value}."
     if grid.task != "tasks":
         if grid.bias_types != [ALL_TYPES]:
             yield f"`bias_types`: the rows of `task: {grid.task}` have none; leave it at [all], got {grid.bias_types}."
-        for name in ("tasks", "items_dir", "made_up_rows"):
-            if value := getattr(tasks, name):
-                yield f"`{name}` is for `task: tasks`, got {value} with `task: {grid.task}`."
+        for name, value in _set_values(tasks, TaskArguments()):
+            yield f"`{name}` is for `task: tasks`, got {value} with `task: {grid.task}`."
         return
     if not tasks.tasks or len(set(tasks.tasks)) < len(tasks.tasks):
         yield f"`tasks` must hold at least one task and none twice, got {tasks.tasks} (available: {', '.join(TASKS)})."
@@ -211,6 +236,12 @@ def _check_tasks(config: SweepConfig) -> Iterator[str]:
     yield from _check_rows_of_tasks(config)
     if tasks.items_dir is not None:
         yield from _check_items(Path(tasks.items_dir))
+
+
+def _set_values(arguments: DataArguments | TaskArguments, unset: object) -> Iterator[tuple[str, object]]:
+    for name, value in asdict(arguments).items():
+        if value != getattr(unset, name):
+            yield name, value
 
 
 def _check_items(folder: Path) -> Iterator[str]:

@@ -72,7 +72,7 @@ class Table:
         if strange:
             yield f"`stereotypes`: {', '.join(strange)} is no group of the test rows (groups: {', '.join(groups)})."
         counts = Counter(zip(self.test["label"], self.test["group"], strict=True))
-        for label in sorted(set(self.test["label"])):
+        for label in sorted(self._stereotypes):
             for group in groups:
                 if counts[label, group] == 0:
                     yield f"No test row has label '{label}' and group '{group}', so their gap cannot be measured."
@@ -92,10 +92,14 @@ def training_files(data: DataArguments) -> tuple[Dataset, Dataset]:
     Raises:
         ConfigError: If a file cannot be read, or real and augmented rows cannot be told apart.
     """
-    rows = load_rows(_named(data.real_file), "real_file")
+    rows, column = load_rows(_named(data.real_file), "real_file"), data.augmented_column
     if data.augmented_file is not None:
+        if column in rows.column_names and any(str(flag).strip().lower() in _TRUE for flag in rows[column]):
+            raise ConfigError(
+                f"`augmented_file`: column '{column}' of {data.real_file} marks augmented rows, which must not train "
+                "as real ones. Leave out `augmented_file`, or take these rows out of `real_file`."
+            )
         return rows, load_rows(data.augmented_file, "augmented_file")
-    column = data.augmented_column
     if column not in rows.column_names:
         raise ConfigError(
             f"`augmented_column`: '{column}' is not a column of {data.real_file} (columns: "

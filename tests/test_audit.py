@@ -198,6 +198,14 @@ class TestFindings:
     def test_grades(self, distance, detected, expected):
         assert grade(distance, detected=detected) == expected
 
+    def test_the_sentence_has_the_interval_of_its_direction(self, biased):
+        for change, said in (
+            (Interval(0.094, -0.071, 0.157, 1), "stronger by 0.094 [−0.071, 0.157]"),
+            (Interval(-0.111, -0.395, 0.285, 1), "weaker by 0.111 [−0.285, 0.395]"),
+        ):
+            groups = replace(biased.groups, association=change)
+            assert said in findings(replace(biased, groups=groups))[1].sentence
+
     def test_many_labels_are_no_reason_for_an_alarm(self):
         # Some rows for each of ten labels and four groups: the distance within labels is large by chance alone.
         rng, alarms = np.random.default_rng(0), 0

@@ -261,6 +261,14 @@ class TestTrend:
         said = " ".join(grid_verdict(grid))
         assert f"is {estimate(grid.trend.interval)} on the related tasks ({p_sentence(grid.trend.p)}, not" in said
 
+    def test_a_task_that_does_not_move_is_left_out_as_it_is_of_slopes(self):
+        records = task_sweep({"none": (0.01, 0.0)})
+        salary = [{**row, "tasks": {"salary": row["tasks"]["salary"]}} for row in records]
+        alone = analyse_grid(salary, {"salary": TASK_DESCRIPTIONS["salary"]})
+        for row in records:
+            row["tasks"]["hiring"]["bias"] = 0.0
+        assert analyse_grid(records, TASK_DESCRIPTIONS).trend == alone.trend
+
     def test_the_same_in_all_seeds(self, grid):
         assert grid.trend.interval.is_constant
         assert math.isnan(grid.trend.p)

@@ -156,6 +156,11 @@ class TestPage:
             assert float(row["estimate"]) == effect.interval.estimate
             assert float(row["p_bh"]) == effect.p_bh
 
+    def test_the_file_of_rows_names_each_model_once(self, grid, records):
+        (table,) = (table for table in grid_tables(grid, records) if table.name == "rows")
+        models = [tuple(row.values())[:5] for row in csv.DictReader(io.StringIO(table.csv))]
+        assert len(set(models)) == len(models) == len(records)
+
     def test_files_have_names_of_their_own(self, grid, records):
         names = [table.file for table in grid_tables(grid, records)]
         assert len(names) == len(set(names))

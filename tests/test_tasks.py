@@ -171,6 +171,11 @@ class TestRefusing:
         with pytest.raises(ConfigError, match=message):
             TableTask(change(data, **fields))
 
+    def test_augmented_rows_among_the_real_ones(self, data):
+        mixed = write("mixed.csv", [{**row, "augmented": n == 0} for n, row in enumerate(rows(40))])
+        with pytest.raises(ConfigError, match=r"column 'augmented' of mixed.csv marks augmented rows, which must not"):
+            TableTask(change(data, real_file=mixed))
+
     @pytest.mark.parametrize(("flag", "kind"), [(True, "augmented"), (False, "real")])
     def test_all_rows_of_one_kind(self, data, flag, kind):
         file = write("mixed.csv", [{**row, "augmented": flag} for row in rows(4)])
@@ -181,6 +186,7 @@ class TestRefusing:
         ("content", "message"),
         [
             (rows(8)[:3], "No test row has label 'pilot' and group 'male'"),
+            ([row for row in rows(16) if row["label"] == "nurse"], "No test row has label 'pilot' and group 'female'"),
             (rows(8, group="female"), "the test rows have 1: female"),
             ([*rows(8), {"text": "", "label": "nurse", "group": "male"}], "'text' is empty in test row 9"),
             ([*rows(8), {"text": "x", "label": "cook", "group": "male"}], "test rows have labels outside .*: cook"),

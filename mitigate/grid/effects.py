@@ -72,7 +72,7 @@ class Effect:
             Standard deviation of the task's bias between seeds; NaN if seeds do not differ.
         p (`float`):
             Two-sided t test over seeds that the effect is 0; NaN with fewer than two seeds, or if all gave the same
-            value (not 0).
+            value.
         sd (`float`):
             Standard deviation of the effect between seeds, in its units; NaN with fewer than two seeds, or if all gave
             the same value.

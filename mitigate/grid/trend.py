@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class Trend:
             Mean over seeds, in [-1, 1], of what is averaged over the related tasks within each seed.
         p (`float`):
             Two-sided t test over seeds that it is 0, not corrected; NaN with fewer than two seeds, or if all gave the
-            same value (not 0).
+            same value.
     """
 
     interval: Interval
@@ -42,7 +43,9 @@ def related_trend(tasks: Sequence[TaskAnalysis], dose: float) -> Trend:
     Returns:
         `Trend`: Over the seeds that all these tasks have; see [`mitigate.stats.seed_trends`].
     """
-    arms = [task.arm("none", dose) for task in tasks if task.description.related]
+    # Those that slopes are pooled over: a task that does not differ between seeds would pull the mean to 0.
+    pooled = [task for task in tasks if task.description.related and math.isfinite(task.scale)]
+    arms = [task.arm("none", dose) for task in pooled]
     found = [curve_trends(arm.curves["bias"]) for arm in arms if arm]
     trends = mean_by_seed([own for own in found if own])
     return Trend(trend_interval(trends), stats.mean_p(list(trends.values())))

@@ -127,6 +127,12 @@ def compare_verdict(first: Side, second: Side) -> list[str]:
     tested = [difference for difference in differences if not math.isnan(difference.p)]
     found = [difference for difference in tested if difference.p_bh <= ALPHA]
     sentences = [_finding(difference) for difference in found]
+    same = [difference for difference in differences if difference.difference.estimate == 0]
+    if same:
+        sentences.append(
+            f"{len(same)} of {count(len(differences), 'pair')} of slopes are the same in every digit, as those of "
+            "models that both sweeps have are; they are not tested."
+        )
     if not tested:
         sentences.append("No difference is tested: a test needs two seeds in either sweep that differ in it.")
     elif not found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mitigate.cells import arm_rank
+from mitigate.cells import Cell, arm_rank
 from mitigate.report.tables import Table
 
 
@@ -20,12 +20,12 @@ def rows_table(records: Iterable[Mapping[str, Any]]) -> Table | None:
     Returns:
         `Table` or `None`: A range where models of one arm and ratio differ; `None` if no record has rows.
     """
-    found: dict[tuple[str, float, float], list[tuple[int, int, int]]] = {}
+    found: dict[tuple[str, float, float], dict[tuple[str, int], tuple[int, int, int]]] = {}
     for record in records:
         if "rows" in record:
-            cell, rows = record["cell"], record["rows"]
-            place = (cell["mitigation"], cell["dose"], cell["bias_ratio"])
-            found.setdefault(place, []).append((rows["real"], rows["augmented"], record["steps"]))
+            cell, rows = Cell(**record["cell"]), record["rows"]
+            models = found.setdefault((cell.mitigation, cell.dose, cell.bias_ratio), {})
+            models[cell.bias_type, cell.seed] = (rows["real"], rows["augmented"], record["steps"])
     if not found:
         return None
     order = sorted(found, key=lambda place: (place[2] > 0, arm_rank(place[0]), place))
@@ -37,13 +37,13 @@ def rows_table(records: Iterable[Mapping[str, Any]]) -> Table | None:
                 f"{'no mitigation' if place[0] == 'none' else place[0]}{f' (β = {place[1]:g})' if place[2] else ''}",
                 f"{place[2]:g}",
                 str(len(found[place])),
-                *(_range(column) for column in zip(*found[place], strict=True)),
+                *(_range(column) for column in zip(*found[place].values(), strict=True)),
             )
             for place in order
         ),
         name="rows",
-        columns=("mitigation", "dose", "bias_ratio", "real", "augmented", "steps"),
-        digits=tuple((*place, *counts) for place in order for counts in found[place]),
+        columns=("mitigation", "dose", "bias_ratio", "bias_type", "seed", "real", "augmented", "steps"),
+        digits=tuple((*place, *model, *counts) for place in order for model, counts in sorted(found[place].items())),
     )
 
 

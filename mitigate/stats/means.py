@@ -31,7 +31,7 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
 
     Returns:
         `Interval`: The bounds are NaN if `n < 2`, the mean as well if `n = 0`. They are NaN too where all values are
-        the same (see [`mean_p`]), but for all 0, where both are 0.
+        the same (see [`mean_p`]).
 
     Raises:
         ValueError: If `level` does not lie between 0 and 1.
@@ -44,7 +44,7 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
     array = np.asarray(values, dtype=float)
     mean = float(array.mean())
     if all_same(array):
-        return Interval(0.0, 0.0, 0.0, n) if all_zero(array) else Interval(mean, math.nan, math.nan, n)
+        return Interval(0.0 if all_zero(array) else mean, math.nan, math.nan, n)
     half = t_quantile(level, n) * float(array.std(ddof=1)) / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, n)
 
@@ -53,7 +53,7 @@ def mean_p(values: Sequence[float]) -> float:
     """
     Two-sided p value of Student's t test that the mean is 0, the test that belongs to [`mean_interval`].
 
-    Values that are the same and not 0 cannot be tested: they do not say how much seeds differ. They are no sign of
+    Values that are the same cannot be tested, be they 0: they do not say how much seeds differ. They are no sign of
     certainty, since a share of few items takes few values, and two seeds often give the same by chance.
 
     Args:
@@ -61,13 +61,13 @@ def mean_p(values: Sequence[float]) -> float:
             One value per seed. Differences of up to 1e-12, or 1e-12 of the largest value, count as rounding.
 
     Returns:
-        `float`: NaN if `n < 2`. Where all values are the same, 1 if they are 0 and NaN otherwise.
+        `float`: NaN if `n < 2`, or if all values are the same.
     """
     if len(values) < 2:
         return math.nan
     array = np.asarray(values, dtype=float)
     if all_same(array):
-        return 1.0 if all_zero(array) else math.nan
+        return math.nan
     t = array.mean() * math.sqrt(len(array)) / array.std(ddof=1)
     return float(2 * distributions.t.sf(abs(t), len(array) - 1))
 

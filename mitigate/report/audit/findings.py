@@ -137,7 +137,9 @@ def _groups(audit: Audit) -> Finding:
         chance = _chance(groups.within_chance, groups.within_p)
         parts.append(f"within labels {_with_bounds(groups.within_label)} ({chance})")
     if groups.association is not None:
-        change, direction = _size(groups.association), "weaker" if groups.association.estimate < 0 else "stronger"
+        change, direction = groups.association, "stronger"
+        if change.estimate < 0:
+            change, direction = Interval(-change.estimate, -change.high, -change.low, change.n), "weaker"
         parts.append(f"association of group and label (Cramér's V) {direction} by {_with_bounds(change)}")
     return _finding("groups", overall, f"{opening}: {'; '.join(parts)}.")
 
