@@ -109,6 +109,13 @@ class TestMap:
         assert "#d55e00" in svg
         assert "#0072b2" in svg
 
+    def test_small_effects_are_pale_whatever_stands_beside_them(self):
+        small = mitigation_map(analyse_grid(task_sweep({"none": (0.0001, 0.0)}), describe()), 1.0)
+        strengths = [
+            float(found) for found in re.findall(r"fill: #(?:d55e00|0072b2); fill-opacity: ([0-9.]+)", small.lower())
+        ]
+        assert strengths and max(strengths) < 0.3
+
 
 class TestPage:
     def test_holds_everything(self, grid, text):

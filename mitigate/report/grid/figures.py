@@ -195,14 +195,13 @@ def heat_map(
         `str`: SVG element.
     """
     rows = sorted(tasks, key=lambda task: not task.description.related)
-    largest = max((abs(field.harm) for field in fields.values() if math.isfinite(field.harm)), default=1.0) or 1.0
     places = [number + (0.25 if gap_after_first and number else 0) for number in range(len(columns))]
     with mpl.rc_context(STYLE):
         picture = new_picture(2.4 + 0.68 * len(columns), 1.2 + 0.36 * len(rows))
         axes = picture.subplots()
         for y, task in enumerate(rows):
             for x, column in zip(places, columns, strict=True):
-                _draw_field(axes, x, y, fields[task.name, column], largest)
+                _draw_field(axes, x, y, fields[task.name, column])
         axes.set_xlim(-0.52, places[-1] + 0.52)
         axes.set_ylim(len(rows) - 0.48, -0.52)
         short = [title if len(title) <= _LONGEST_NAME else f"{title[: _LONGEST_NAME - 1]}…" for title in titles]
@@ -214,8 +213,9 @@ def heat_map(
         return svg_element(picture, name=name, label=label)
 
 
-def _draw_field(axes: Axes, x: float, y: float, field: Field, largest: float) -> None:
-    strength = abs(field.harm) / largest * _STRONGEST if math.isfinite(field.harm) else 0.0
+def _draw_field(axes: Axes, x: float, y: float, field: Field) -> None:
+    # The same scale in all figures: one that grew with the largest field would paint noise as strongly as findings.
+    strength = min(1.0, abs(field.harm)) * _STRONGEST if math.isfinite(field.harm) else 0.0
     colour = to_rgba(WORSE if field.harm > 0 else BETTER, strength)
     axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=colour, edgecolor="none"))
     if field.outlined:
