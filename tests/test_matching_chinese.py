@@ -109,6 +109,7 @@ def test_any_entries_and_exceptions(data, text):
 
 @pytest.mark.parametrize("kind", ["byte_level_bpe", "metaspace_bpe"])
 @settings(max_examples=100, deadline=None)
+@example(text="American人")
 @given(text=TEXTS)
 def test_english_entries_are_found_beside_chinese(kind, text):
     tokenizer = TOKENIZERS[f"{kind}, Chinese"]

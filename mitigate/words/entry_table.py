@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mitigate.words.entries import WORD, Entry
-from mitigate.words.hashes import Flags, Hashes, Integers, Units, find_words, fold, powers, text_units
+from mitigate.words.hashes import IDEOGRAPH, Flags, Hashes, Integers, Units, find_words, fold, powers, text_units
 from mitigate.words.text_sources import Source
 
 _PAIR = np.uint64(0xD6E8FEB86659FD93)
@@ -172,6 +172,8 @@ class EntryTable:
             new = [i for i, name in enumerate(names) if name is None]
             for i, text in zip(new, source.read(starts[new], stops[new]), strict=True):
                 word = "".join(WORD.findall(text))
+                # Of a token that holds ideographs as well, only what is none of them was looked up.
+                word = IDEOGRAPH.sub("", word) or word
                 entries = (entry.name for entry in self._single.get(fold(word), ()) if entry.is_written(word))
                 names[i] = self._entry_of[keys[i]] = next(entries, "")
         return names  # type: ignore[return-value]
