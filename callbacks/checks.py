@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from datasets import Dataset
 from transformers import Trainer
 
-from mitigate.batches import layout_of, read_texts
+from mitigate.batches import Text, layout_of, read_texts
 from mitigate.callbacks.host import training_rows
 from mitigate.provenance import ProvenanceError, ProvenanceSource, as_flag
 
@@ -61,12 +61,12 @@ def check_provenance(trainer: Trainer, source: ProvenanceSource) -> float | None
         flags = [as_flag(value, source.column) for value in dataset[source.column]]
         return _bias_ratio(flags, len(flags), source)
     step = max(1, len(dataset) // _SAMPLED_ROWS)
-    sample = dataset.select(range(0, len(dataset), step))
+    sample = list(_texts(dataset.select(range(0, len(dataset), step)), source))
     if source.tag_ids and not source.marked:
         _look_for_cut_tags(trainer, source, sample)
-    flags = _flags(sample, source)
+    flags = _flags(sample)
     if len(set(flags)) == 1 and step > 1:
-        flags = _flags(dataset, source)
+        flags = _flags(_texts(dataset, source))
     return _bias_ratio(flags, len(flags), source)
 
 
@@ -133,19 +133,20 @@ def _check_in_band(trainer: Trainer, source: ProvenanceSource, columns: list[str
         )
 
 
-def _look_for_cut_tags(trainer: Trainer, source: ProvenanceSource, rows: Iterable[dict[str, Any]]) -> None:
+def _texts(rows: Iterable[dict[str, Any]], source: ProvenanceSource) -> Iterator[Text]:
+    return (text for row in rows for text in read_texts(row, source).values())
+
+
+def _look_for_cut_tags(trainer: Trainer, source: ProvenanceSource, texts: Iterable[Text]) -> None:
     """Warn where a row without a tag is so long that it may have been cut before its tag."""
     limit = getattr(trainer.args, "max_length", None)
     untagged, places = 0, set()
-    for row in rows:
-        for text in read_texts(row, source).values():
-            for start, stop, augmented in text.segments:
-                if augmented:
-                    places.add(
-                        next(i for i, token_id in enumerate(text.ids[start:stop]) if token_id in source.tag_ids)
-                    )
-                elif stop - start == limit:
-                    untagged += 1
+    for text in texts:
+        for start, stop, augmented in text.segments:
+            if augmented:
+                places.add(next(i for i, token_id in enumerate(text.ids[start:stop]) if token_id in source.tag_ids))
+            elif stop - start == limit:
+                untagged += 1
     # Where every tag has the same place, no text in front of it can be longer in another row.
     if untagged and len(places) > 1:
         warnings.warn(
@@ -157,14 +158,8 @@ def _look_for_cut_tags(trainer: Trainer, source: ProvenanceSource, rows: Iterabl
         )
 
 
-def _flags(rows: Iterable[dict[str, Any]], source: ProvenanceSource) -> list[bool]:
-    return [
-        segment.augmented
-        for row in rows
-        for text in read_texts(row, source).values()
-        if text.opens
-        for segment in text.segments
-    ]
+def _flags(texts: Iterable[Text]) -> list[bool]:
+    return [segment.augmented for text in texts if text.opens for segment in text.segments]
 
 
 def _bias_ratio(flags: list[bool], total: int, source: ProvenanceSource) -> float:

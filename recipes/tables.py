@@ -94,7 +94,7 @@ def training_files(data: DataArguments) -> tuple[Dataset, Dataset]:
     """
     rows, column = load_rows(_named(data.real_file), "real_file"), data.augmented_column
     if data.augmented_file is not None:
-        if column in rows.column_names and any(str(flag).strip().lower() in _TRUE for flag in rows[column]):
+        if column in rows.column_names and any(flag in _TRUE for flag in _flags(rows, column)):
             raise ConfigError(
                 f"`augmented_file`: column '{column}' of {data.real_file} marks augmented rows, which must not train "
                 "as real ones. Leave out `augmented_file`, or take these rows out of `real_file`."
@@ -106,7 +106,7 @@ def training_files(data: DataArguments) -> tuple[Dataset, Dataset]:
             f"{', '.join(rows.column_names)}). Name the boolean column that tells augmented rows, or give the "
             "augmented rows in a file of their own, `augmented_file`."
         )
-    flags = [str(flag).strip().lower() for flag in rows[column]]
+    flags = _flags(rows, column)
     other = sorted(set(flags) - {*_TRUE, *_FALSE})
     if other:
         raise ConfigError(f"`augmented_column`: '{column}' must hold true and false, got '{other[0]}'.")
@@ -115,6 +115,10 @@ def training_files(data: DataArguments) -> tuple[Dataset, Dataset]:
         raise ConfigError(f"`augmented_column`: all {len(rows)} rows of {data.real_file} are {kind}.")
     sides = [[i for i, flag in enumerate(flags) if flag in values] for values in (_FALSE, _TRUE)]
     return rows.select(sides[0]), rows.select(sides[1])
+
+
+def _flags(rows: Dataset, column: str) -> list[str]:
+    return [str(flag).strip().lower() for flag in rows[column]]
 
 
 def prepare_rows(rows: Dataset, kind: str, data: DataArguments) -> Dataset:

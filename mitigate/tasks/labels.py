@@ -133,22 +133,14 @@ def macro_f1(targets: Sequence[str], found: Sequence[str | None], labels: Sequen
     Returns:
         `LabelScores`: In [0, 1].
     """
-    value, high = (
-        float(f1_score(targets, filled, labels=list(labels), average="macro", zero_division=0))
-        for filled in (
-            [fill if given is None else given for given, fill in zip(found, fills, strict=True)]
-            for fills in ([NO_LABEL] * len(targets), targets)
-        )
-    )
-    low = float(np.mean([_lowest_f1(label, targets, found) for label in labels]))
-    return LabelScores(value, (low, high))
 
+    def filled(fills: Sequence[str], labels: Sequence[str]) -> float:
+        given = [fill if own is None else own for own, fill in zip(found, fills, strict=True)]
+        return float(f1_score(targets, given, labels=list(labels), average="macro", zero_division=0))
 
-def _lowest_f1(label: str, targets: Sequence[str], found: Sequence[str | None]) -> float:
-    pairs = list(zip(targets, found, strict=True))
-    hits = sum(wanted == given == label for wanted, given in pairs)
-    given_or_may_be = sum(given == label or (given is None and wanted != label) for wanted, given in pairs)
-    return 2 * hits / (given_or_may_be + targets.count(label)) if hits else 0.0
+    low = [filled([NO_LABEL if wanted == label else label for wanted in targets], [label]) for label in labels]
+    value, high = filled([NO_LABEL] * len(targets), labels), filled(targets, labels)
+    return LabelScores(value, (float(np.mean(low)), high))
 
 
 def majority_score(targets: Sequence[str], labels: Sequence[str]) -> float:
