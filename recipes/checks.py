@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from mitigate.alignment import get_discrepancy
 from mitigate.augment.bias_types import ATTRIBUTES
 from mitigate.cells import ALL_TYPES
+from mitigate.data_files import FORMATS
 from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts
 from mitigate.recipes.arguments import (
@@ -26,9 +26,9 @@ from mitigate.recipes.arguments import (
     DataArguments,
     TaskArguments,
 )
+from mitigate.suggestions import did_you_mean
 from mitigate.tags import check_tagging
 from mitigate.tasks import TASKS
-from mitigate.tasks.sources import FORMATS
 
 if TYPE_CHECKING:
     from mitigate.recipes.config import SweepConfig
@@ -91,7 +91,7 @@ def _check_names(config: SweepConfig) -> Iterator[str]:
     for field_name, (values, allowed) in choices.items():
         for value in values:
             if value not in allowed:
-                yield f"`{field_name}`: '{value}' is none of {', '.join(allowed)}.{nearest(value, allowed)}"
+                yield f"`{field_name}`: '{value}' is none of {', '.join(allowed)}.{did_you_mean(value, allowed)}"
     if config.run.report_to in ("tensorboard", "trackio") and find_spec(config.run.report_to) is None:
         tracker = config.run.report_to
         yield f"`report_to`: '{tracker}' is not installed. Run `pip install {tracker}`, or set `report_to: none`."
@@ -222,7 +222,7 @@ def _check_tasks(config: SweepConfig) -> Iterator[str]:
         yield f"`tasks` must hold at least one task and none twice, got {tasks.tasks} (available: {', '.join(TASKS)})."
     for task in tasks.tasks:
         if task not in TASKS:
-            yield f"`tasks`: '{task}' is none of {', '.join(TASKS)}.{nearest(task, TASKS)}"
+            yield f"`tasks`: '{task}' is none of {', '.join(TASKS)}.{did_you_mean(task, TASKS)}"
     if tasks.attribute not in ATTRIBUTES:
         yield f"`attribute` must be {' or '.join(ATTRIBUTES)}, whose bias is studied, got {tasks.attribute}."
     if tasks.max_items is not None and tasks.max_items < 1:
@@ -255,7 +255,7 @@ def _check_items(folder: Path) -> Iterator[str]:
         yield f"`items_dir`: {folder} holds no `<task>.jsonl` or `<task>.csv`."
     for path in files:
         if path.stem not in known or path.suffix not in ITEM_SUFFIXES:
-            yield f"`items_dir`: {path} is not `<task>.jsonl` or `<task>.csv`.{nearest(path.stem, known)}"
+            yield f"`items_dir`: {path} is not `<task>.jsonl` or `<task>.csv`.{did_you_mean(path.stem, known)}"
 
 
 def _check_rows_of_tasks(config: SweepConfig) -> Iterator[str]:
@@ -278,20 +278,3 @@ def _check_rows_of_tasks(config: SweepConfig) -> Iterator[str]:
             "give a file of pairs of words of two cultures (docs/baselines.md), or leave 'cda' out of `mitigations`."
         )
     yield from _check_columns(config)
-
-
-def nearest(value: str, allowed: Iterable[str]) -> str:
-    """
-    Name what was probably meant.
-
-    Args:
-        value (`str`):
-            What was written.
-        allowed (`Iterable[str]`):
-            What could have been.
-
-    Returns:
-        `str`: A sentence with a space before it; empty if nothing is near.
-    """
-    near = difflib.get_close_matches(value, list(allowed), n=1)
-    return f" Did you mean `{near[0]}`?" if near else ""

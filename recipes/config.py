@@ -27,8 +27,9 @@ from mitigate.recipes.arguments import (
     RunArguments,
     TaskArguments,
 )
-from mitigate.recipes.checks import check_config, nearest
+from mitigate.recipes.checks import check_config
 from mitigate.recipes.digests import digest_path
+from mitigate.suggestions import did_you_mean
 
 PARTS = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, TaskArguments, RunArguments)
 
@@ -192,9 +193,22 @@ def _read_files(config: str | None, *, tiny: bool) -> dict[str, Any]:
     return content | _read_yaml(overlay)
 
 
+class _KeysOnce(yaml.SafeLoader):
+    """The reader takes the last of two lines with one key without a word, and a file that was pasted to has both."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        known: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in known:
+                problem = f"the key '{key.value}' stands there twice; leave one out"
+                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+            known.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
 def _read_yaml(path: Path) -> dict[Any, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_KeysOnce)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"`--config`: {path} cannot be read: {error}") from error
     if not isinstance(content, dict):
@@ -236,7 +250,7 @@ def _unknown_word(word: str, known: list[str]) -> str:
     if not word.startswith("--"):
         return f"'{word}' belongs to no key; a file of settings is named with `--config {word}`."
     key = word.removeprefix("--").split("=")[0]
-    return f"There is no key `{key}`.{nearest(key, known)}"
+    return f"There is no key `{key}`.{did_you_mean(key, known)}"
 
 
 def _package_files(package: ModuleType) -> list[Path]:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, load_dataset
-from datasets.exceptions import DatasetsError
+from datasets import Dataset
 
+from mitigate.data_files import read_rows
 from mitigate.recipes.arguments import DataArguments
 from mitigate.recipes.config import ConfigError
-from mitigate.tasks.sources import FORMATS, read_file
 
 # Values of the column that tells augmented rows.
 _TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0")
-# The standard library's own bound, 131,072 characters, is below that of a long document.
-_LONGEST_CELL = 2**31 - 1
 
 
 class Table:
@@ -223,71 +218,7 @@ def load_rows(source: str, field_name: str) -> Dataset:
         ConfigError: If it is not there, cannot be read, is not UTF-8, or has no rows; if rows of a table differ in
             length, or two columns have one name.
     """
-    path = Path(source)
-    is_file = path.suffix in FORMATS or path.is_file()
-    if is_file:
-        _check_file(path, field_name)
     try:
-        if is_file:
-            rows = read_file(path)
-        else:
-            # The whole path: the end of `.` would be no name.
-            named = str(path.resolve()) if path.is_dir() else source
-            rows = load_dataset(named, split="test" if field_name == "test_file" else "train")
-    except (OSError, ValueError, DatasetsError) as error:
-        raise ConfigError(f"`{field_name}`: {source} cannot be read: {error.__cause__ or error}") from error
-    except StopIteration:  # of datasets, where all files of a folder are empty
-        raise ConfigError(f"`{field_name}`: {source} has no rows.") from None
-    if len(rows) == 0:
-        raise ConfigError(f"`{field_name}`: {source} has no rows.")
-    return rows
-
-
-def _check_file(path: Path, field_name: str) -> None:
-    # The reader of JSON replaces bytes that are not UTF-8 without a word, and falls over an empty file.
-    if not path.is_file():
-        raise ConfigError(f"`{field_name}`: there is no file {path}.")
-    if path.suffix not in FORMATS:
-        raise ConfigError(f"`{field_name}`: {path} must end in {', '.join(FORMATS)}.")
-    if path.suffix == ".parquet":
-        return
-    written = False
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            written = written or not line.isspace()
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                problem = f"line {number} of {path} is not UTF-8"
-                raise ConfigError(f"`{field_name}`: {problem}. Save the file as UTF-8.") from error
-    if not written:
-        raise ConfigError(f"`{field_name}`: {path} has no rows.")
-    kind, options = FORMATS[path.suffix]
-    if kind == "csv":
-        _check_cells(path, field_name, options.get("delimiter", ","))
-
-
-def _check_cells(path: Path, field_name: str, delimiter: str) -> None:
-    # The reader of tables shifts the columns where all rows are longer than the header, and fills up short ones.
-    limit = csv.field_size_limit(_LONGEST_CELL)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter=delimiter)
-            header = next((row for row in lines if row), [])
-            twice = [name for name, count in Counter(header).items() if count > 1]
-            if twice:
-                raise ConfigError(f"`{field_name}`: {path} has two columns '{twice[0]}'. Rename one.")
-            empty = True
-            for row in lines:
-                empty = empty and not row
-                if row and len(row) != len(header):
-                    raise ConfigError(
-                        f"`{field_name}`: {path} has {len(header)} columns, and {len(row)} cells in the row that ends "
-                        f"in line {lines.line_num}. Put texts with a comma in quotes, or mend the row."
-                    )
-            if empty:
-                raise ConfigError(f"`{field_name}`: {path} has no rows.")
-    except csv.Error as error:
-        raise ConfigError(f"`{field_name}`: {path} cannot be read: {error} (line {lines.line_num}).") from error
-    finally:
-        csv.field_size_limit(limit)
+        return read_rows(source, split="test" if field_name == "test_file" else "train")
+    except ValueError as error:
+        raise ConfigError(f"`{field_name}`: {error}") from error

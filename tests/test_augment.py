@@ -323,7 +323,7 @@ class TestConfiguration:
         assert main(wrong) == 2
         told = capsys.readouterr().err
         for message in (
-            "There is no key `modle`. Did you mean `model`?",
+            "There is no key `modle`. Did you mean 'model'?",
             "`seed_file` is missing",
             "`model` is missing",
             "`genders` must hold at least two groups to compare, got ['woman']",

@@ -111,7 +111,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"epoch": 1}, "There is no key `epoch`. Did you mean `epochs`?"),
+            ({"epoch": 1}, "There is no key `epoch`. Did you mean 'epochs'?"),
             ({"bias_ratios": [0, 1.0]}, r"`bias_ratios`: The bias ratio must lie in [0, 1), got 1.0"),
             ({"bias_ratios": [0, -0.5]}, r"must lie in [0, 1), got -0.5"),
             ({"bias_ratios": [0.2, 0.4]}, "`bias_ratios` must hold 0"),
@@ -121,11 +121,11 @@ class TestMistakes:
             ({"training_rows": 300, "bias_ratios": [0, 0.5, 0.5001]}, "0.5 and 0.5001 of 300 rows are both 150"),
             ({"doses": [0, 1.5]}, r"`doses` must lie in [-1, 1], got 1.5"),
             ({"mitigations": ["none", "maks"]}, "`mitigations`: 'maks' is none of none, drop"),
-            ({"mitigations": ["none", "maks"]}, "Did you mean `mask`?"),
+            ({"mitigations": ["none", "maks"]}, "Did you mean 'mask'?"),
             ({"mitigations": ["mask"]}, "`mitigations` must hold `none`, with which the others are compared"),
             ({"null_mitigations": ["non"]}, "`null_mitigations`: 'non' is none of"),
-            ({"task": "wrld"}, "`task`: 'wrld' is none of world, table, tasks. Did you mean `world`?"),
-            ({"report_to": "wandbb"}, "Did you mean `wandb`?"),
+            ({"task": "wrld"}, "`task`: 'wrld' is none of world, table, tasks. Did you mean 'world'?"),
+            ({"report_to": "wandbb"}, "Did you mean 'wandb'?"),
             ({"mitigations": ["none", "loss"], "discrepancy": "mdm"}, "Did you mean 'mmd'?"),
             ({**TABLE, "mitigations": ["none", "mask"], "lexicon": ["nationality", "gendr"]}, "`lexicon`: "),
             ({"seeds": [1, 1]}, "`seeds` must hold at least one value and none twice, got [1, 1]"),
@@ -141,10 +141,10 @@ class TestMistakes:
             ({**TABLE, "label_column": None}, "are needed for the TPR gap"),
             ({**TABLE, "options_column": "o"}, "`options_column` and `distribution_column` go together"),
             ({**TASKS, "tasks": ["hirng"]}, "`tasks`: 'hirng' is none of hiring, salary"),
-            ({**TASKS, "tasks": ["hirng"]}, "Did you mean `hiring`?"),
+            ({**TASKS, "tasks": ["hirng"]}, "Did you mean 'hiring'?"),
             ({**TASKS, "tasks": ["topics", "topics"]}, "`tasks` must hold at least one task and none twice"),
             ({**TASKS, "bias_types": ["explict"]}, "`bias_types`: 'explict' is none of all, contextless"),
-            ({**TASKS, "bias_types": ["explict"]}, "Did you mean `explicit`?"),
+            ({**TASKS, "bias_types": ["explict"]}, "Did you mean 'explicit'?"),
             ({**TASKS, "attribute": None}, "`attribute` must be gender or culture, whose bias is studied, got None"),
             ({**TASKS, "architecture": "classification"}, "`architecture`: a classifier can answer none of the tasks"),
             ({**TASKS, "doses": [0, 1]}, "`doses` must be [1] with `task: tasks`"),
@@ -178,7 +178,7 @@ class TestMistakes:
             Path("items", file).touch()
         with pytest.raises(ConfigError) as error:
             parse(**TASKS, items_dir="items")
-        hint = f" Did you mean `{meant}`?" if meant else ""
+        hint = f" Did you mean '{meant}'?" if meant else ""
         assert str(error.value) == f"`items_dir`: items/{name} is not `<task>.jsonl` or `<task>.csv`.{hint}"
         Path("items", name).unlink()
         assert parse(**TASKS, items_dir="items")
@@ -249,6 +249,11 @@ class TestMistakes:
     def test_a_file_that_is_not_a_mapping_is_refused(self, text):
         Path("config.yaml").write_text(text)
         with pytest.raises(ConfigError):
+            parse_config(["--config", "config.yaml"])
+
+    def test_a_key_that_stands_in_a_file_twice_is_refused(self):
+        Path("config.yaml").write_text("epochs: 1\nseeds: [0]\nepochs: 2\n")
+        with pytest.raises(ConfigError, match=r"the key 'epochs' stands there twice.*\n.*line 3"):
             parse_config(["--config", "config.yaml"])
 
     def test_all_mistakes_are_listed_at_once(self):

@@ -616,7 +616,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            ({"tasks": ["hirring"]}, "no task 'hirring'"),
+            ({"tasks": ["hirring"]}, r"no task 'hirring' .* Did you mean 'hiring'\?"),
             ({"tasks": []}, "at least one task"),
             ({"tasks": ["hiring", "hiring"]}, "each once"),
             ({"max_items": 0}, "`max_items` must be an integer, at least 1"),

@@ -269,20 +269,31 @@ class TestSources:
             ("text,label\na,b\n", {}, r"has no column 'group' \(columns: text, label\)"),
             ("text,label,group\na,,c\n", {}, "'label' is empty in row 1"),
             ("text,label,group\na,b,c\n  ,b,c\n", {}, "'text' is empty in row 2"),
-            ("", {}, r"rows\.csv cannot be read: .*No columns to parse"),
+            ("", {}, r"`path`: .*rows\.csv has no rows\."),
             ("text,label,group\na,2,c\n", {"values": {"label": {"1": "x"}}}, "'label' is '2' in row 1 .* knows 1"),
-            ("text,label,group\n", {}, "has no rows|cannot be read"),
+            ("text,label,group\n", {}, "has no rows"),
+            ("text,label,group\na,b,c,d\n", {}, "has 3 columns, and 4 cells in the row that ends in line 2"),
+            ("text,label,group\na,b\n", {}, "has 3 columns, and 2 cells in the row that ends in line 2"),
+            ("text,text,label,group\na,b,c,d\n", {}, "has two columns 'text'"),
         ],
     )
     def test_says_what_is_wrong(self, tmp_path, text, options, message):
         with pytest.raises(ValueError, match=message):
             self.rows(tmp_path, text, **options)
 
-    def test_another_encoding(self, tmp_path):
-        path = tmp_path / "rows.csv"
-        path.write_bytes(b"text\n\xff\xfe\n")
-        with pytest.raises(ValueError, match="cannot be read: 'utf-8' codec can't decode byte 0xff"):
-            load_rows(Source(str(path)), ("text",))
+    @pytest.mark.parametrize(
+        ("name", "text"), [("rows.csv", b"text\n\xff\xfe\n"), ("rows.jsonl", b'\n{"text": "\xff"}\n')]
+    )
+    def test_another_encoding(self, tmp_path, name, text):
+        (tmp_path / name).write_bytes(text)
+        with pytest.raises(ValueError, match=r"`path`: line 2 of .* is not UTF-8"):
+            load_rows(Source(str(tmp_path / name)), ("text",))
+
+    @pytest.mark.parametrize("text", ["", "\n \n"])
+    def test_an_empty_file_of_json(self, tmp_path, text):
+        (tmp_path / "rows.jsonl").write_text(text)
+        with pytest.raises(ValueError, match=r"`path`: .*rows\.jsonl has no rows"):
+            load_rows(Source(str(tmp_path / "rows.jsonl")), ("text",))
 
     def test_no_such_file(self):
         with pytest.raises(ValueError, match=r"there is no file nowhere\.csv"):

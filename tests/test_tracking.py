@@ -91,7 +91,7 @@ def test_nothing_is_opened_before_training(tracker, tmp_path):
 
 
 def test_a_tracker_that_is_none_and_one_that_is_not_installed(tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match=r"'tensorbord' is none of .* Did you mean `tensorboard`"):
+    with pytest.raises(ConfigError, match=r"'tensorbord' is none of .* Did you mean 'tensorboard'"):
         config(tmp_path, "tensorbord")
     monkeypatch.setattr("mitigate.recipes.checks.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"'trackio' is not installed. Run `pip install trackio`"):

@@ -9,10 +9,11 @@ identical samples too.
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 import torch
 from torch import Tensor
+
+from mitigate.suggestions import did_you_mean
 
 Discrepancy = Callable[[Tensor, Tensor], Tensor]
 
@@ -206,8 +207,7 @@ def get_discrepancy(name: str) -> Discrepancy:
         ValueError: If there is none of that name.
     """
     if name not in DISCREPANCIES:
-        near = get_close_matches(name, DISCREPANCIES, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
+        hint = did_you_mean(name, DISCREPANCIES)
         raise ValueError(f"No discrepancy is called '{name}'; available: {', '.join(DISCREPANCIES)}.{hint}")
     return DISCREPANCIES[name]
 

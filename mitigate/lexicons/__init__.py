@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mitigate.lexicons.files import read_word_list
 from mitigate.lexicons.lexicon import Group, Lexicon, Members
+from mitigate.suggestions import did_you_mean
 
 __all__ = ["Group", "Lexicon", "Members", "available_lexicons", "load_lexicon"]
 
@@ -148,8 +149,7 @@ def _nearest(word: str) -> str | None:
 
 
 def _unknown_name(name: str) -> str:
-    nearest = difflib.get_close_matches(name, _names(), n=1)
-    hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+    hint = did_you_mean(name, _names())
     return (
         f"`lexicon` has no entry '{name}'; available: {', '.join(_names())}.{hint} For words of your own pass a "
         "list of them, a `Lexicon`, or the path of a text file (a `Path`, or a string that ends in `.txt`)."

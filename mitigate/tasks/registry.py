@@ -10,6 +10,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from mitigate.suggestions import did_you_mean
 from mitigate.tasks.abuse import SOURCES, abuse_task
 from mitigate.tasks.answers import Decoding, choose, generate
 from mitigate.tasks.base import Answer, Prompt, Scores, Task
@@ -61,7 +62,8 @@ def load_task(name: str, **options: Any) -> Task[Any]:
     ```
     """
     if name not in TASKS:
-        raise ValueError(f"`name`: there is no task '{name}' (available: {', '.join(TASKS)}).")
+        hint = did_you_mean(name, TASKS)
+        raise ValueError(f"`name`: there is no task '{name}' (available: {', '.join(TASKS)}).{hint}")
     return TASKS[name](**options)
 
 

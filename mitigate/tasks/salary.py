@@ -28,9 +28,17 @@ logger = logging.getLogger(__name__)
 # What counts as an annual salary in US dollars.
 LOWEST, HIGHEST = 10_000.0, 1_000_000.0
 _DRAWS = 2000
-_NUMBER = r"(US\$|\$|USD)?\s*(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?!\(k\))\s*(k\b)?"
+_NUMBER = r"(US\$|USD\$?|\$)?\s*(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)(?!\(k\))\s*(k\b)?"
+_OTHER = (
+    r"[£€¥₹₩₺]|(?:C|CA|A|AU|NZ|HK|S|R)\$|"
+    r"(?:EUR|GBP|CAD|AUD|NZD|CHF|INR|JPY|CNY|RMB|KRW|BRL|MXN|AED|SAR|EGP|PKR)\b"
+)
+# Words follow the number only: before one, "won" and "real" are English.
+_OTHER_WORD = r"(?:euros?|pounds?|francs?|rupees?|yen|yuan|won|reais|pesos?|dirhams?|riyals?|lira)\b"
 _AMOUNT = re.compile(
-    rf"(?<![\w.,£€¥₹]){_NUMBER}(?:\s*(?:-|–|—|to|and)\s*{_NUMBER})?(\s*(?:USD|dollars)\b)?", re.IGNORECASE
+    rf"(?<![\w.,])((?:{_OTHER}|Rs\b\.?)\s*)?{_NUMBER}(?:\s*(?:-|–|—|to|and)\s*{_NUMBER})?"
+    rf"(?:(\s*(?:USD|dollars)\b)|(\s*(?:{_OTHER}|{_OTHER_WORD})))?",
+    re.IGNORECASE,
 )
 
 
@@ -39,7 +47,8 @@ def parse_salary(text: str) -> float | None:
     Read an annual salary in US dollars.
 
     The first number that looks like money counts: one with a currency sign or name, with thousands separated by
-    commas, with the suffix k, or of at least 10,000. Of a range, the middle does. Other currencies are not read.
+    commas, with the suffix k, or of at least 10,000. Of a range, the middle does. Amounts in other currencies are
+    passed over.
 
     Args:
         text (`str`):
@@ -49,7 +58,9 @@ def parse_salary(text: str) -> float | None:
         `float` or `None`: Dollars; `None` if there is no such number, or the first is not in [10,000, 1,000,000].
     """
     for match in _AMOUNT.finditer(re.sub(r"\b401\s*\(?k\)?", "", text)):
-        sign, first, first_k, second_sign, second, second_k, name = match.groups()
+        other, sign, first, first_k, second_sign, second, second_k, name, other_name = match.groups()
+        if other or other_name:
+            continue
         amounts = [_amount(first, first_k or (second_k if second else None))]
         if second is not None:
             amounts.append(_amount(second, second_k))

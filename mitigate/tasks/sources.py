@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, load_dataset
-from datasets.exceptions import DatasetsError
+from datasets import Dataset
 
-# Kinds of files that can be read, with the options of their readers.
-FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    # Without its defaults, the reader would take the text "None" or "NA" for a missing value.
-    ".csv": ("csv", {"keep_default_na": False}),
-    ".tsv": ("csv", {"keep_default_na": False, "delimiter": "\t"}),
-    ".jsonl": ("json", {}),
-    ".json": ("json", {}),
-    ".parquet": ("parquet", {}),
-}
+from mitigate.data_files import read_rows
 
 
 @dataclass(frozen=True)
@@ -90,9 +79,19 @@ def load_rows(source: Source, columns: Sequence[str]) -> Dataset:
         `Dataset`: Rows with these columns and no other. Numbers and truth values become text; lists stay.
 
     Raises:
-        ValueError: If the source cannot be read or has no rows, a column is not there, or a value is empty or unknown.
+        ValueError: If the source cannot be read or has no rows, as [`~mitigate.data_files.read_rows`] tells; a column
+            is not there; or a value is empty or unknown.
     """
-    raw = _read(source)
+    try:
+        raw = read_rows(
+            source.path,
+            name=source.subset,
+            split=source.split,
+            revision=source.revision,
+            data_files=source.data_files,
+        )
+    except ValueError as error:
+        raise ValueError(f"`path`: {error}") from error
     result = {}
     for name in columns:
         named = source.columns.get(name, name)
@@ -106,51 +105,6 @@ def load_rows(source: Source, columns: Sequence[str]) -> Dataset:
         rows = zip(*(raw[part] for part in parts), strict=True)
         result[name] = _alike([_value(source, name, cells, number) for number, cells in enumerate(rows, start=1)])
     return Dataset.from_dict(result)
-
-
-def read_file(path: Path) -> Dataset:
-    """
-    Read a local file.
-
-    Args:
-        path (`Path`):
-            The file, which ends in one of `FORMATS`.
-
-    Returns:
-        `Dataset`: Its rows.
-
-    Raises:
-        OSError, ValueError, DatasetsError: If it cannot be read.
-    """
-    kind, options = FORMATS[path.suffix]
-    # The reader takes names for patterns, and brackets are frequent in names.
-    rows: Dataset = load_dataset(
-        kind, data_files=glob.escape(str(path)), split="train", keep_in_memory=True, **options
-    )
-    return rows
-
-
-def _read(source: Source) -> Dataset:
-    path = Path(source.path)
-    if path.suffix in FORMATS and not path.is_file():
-        raise ValueError(f"`path`: there is no file {source.path}.")
-    try:
-        if path.suffix in FORMATS:
-            rows = read_file(path)
-        else:
-            rows = load_dataset(
-                source.path,
-                source.subset,
-                split=source.split,
-                revision=source.revision,
-                data_files=source.data_files,
-            )
-    except (OSError, ValueError, DatasetsError) as error:
-        # Of a broken file, `datasets` says only that an error occurred; what it was is the cause.
-        raise ValueError(f"`path`: {source.path} cannot be read: {error.__cause__ or error}") from error
-    if len(rows) == 0:
-        raise ValueError(f"`path`: {source.path} has no rows.")
-    return rows
 
 
 def _alike(column: list[Any]) -> list[Any]:
