@@ -19,10 +19,8 @@ from mitigate.callbacks.host import (
 )
 from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceSource
 from mitigate.vocabulary import tag_id
-from mitigate.warnings import NoEffectWarning
+from mitigate.warnings import PATIENCE, NoEffectWarning
 
-# Rows after which a stream without any augmented one is reported.
-_PATIENCE = 1000
 # Fewer rows say little about the bias ratio.
 _ENOUGH = 200
 # Standard errors by which the seen bias ratio may depart from the data set's: chance exceeds them once in 16,000.
@@ -140,7 +138,7 @@ class ProvenanceMonitor(TrainerCallback):
         rows = totals["real_rows"] + totals["augmented_rows"]
         if self._warned or rows < _ENOUGH:
             return
-        if totals["augmented_rows"] == 0 and rows >= _PATIENCE:
+        if totals["augmented_rows"] == 0 and rows >= PATIENCE:
             self._warn_of_none(rows)
         elif self._expected is not None:
             seen, expected = totals["augmented_rows"] / rows, self._expected

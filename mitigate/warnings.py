@@ -1,5 +1,8 @@
 """Warnings of this package."""
 
+# Rows without an augmented one after which something is wrong.
+PATIENCE = 1000
+
 
 class NoEffectWarning(UserWarning):
     """

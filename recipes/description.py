@@ -101,8 +101,9 @@ def read_description(folder: Path) -> Description:
     path = folder / FILE
     if not path.is_file():
         raise ConfigError(
-            f"'{folder}' is no folder of a sweep: it has no {FILE}. Name the `output_dir` of a sweep; sweeps of older "
-            "versions write the file when they are started again, without training anything anew."
+            f"'{folder}' is no folder of a sweep: it has no {FILE}. Name the `output_dir` of a sweep. Cells that were "
+            "trained one by one, and sweeps of older versions, get the file when a sweep of the same settings is "
+            "started, which trains no cell anew."
         )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

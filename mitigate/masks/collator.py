@@ -14,13 +14,10 @@ from mitigate.masks.config import MaskConfig, MaskMode, Words
 from mitigate.masks.steps import MaskSensitiveWords
 from mitigate.provenance import AUGMENTED_COLUMN, ProvenanceSource
 from mitigate.tags import BiasTagTokenizer, RemoveTags, SilenceTags
-from mitigate.warnings import NoEffectWarning
+from mitigate.warnings import PATIENCE, NoEffectWarning
 from mitigate.words import Finder
 
 __all__ = ["BiasMaskCollator", "MaskConfig", "MaskSensitiveWords"]
-
-# Rows without an augmented one after which something is wrong.
-_PATIENCE = 1000
 
 
 class BiasMaskCollator(ProvenanceCollator):
@@ -133,7 +130,7 @@ class BiasMaskCollator(ProvenanceCollator):
 
     def _look_for_augmented(self) -> None:
         totals = self.tally.totals()
-        self._watching = totals["augmented_rows"] == 0 and totals["real_rows"] < _PATIENCE
+        self._watching = totals["augmented_rows"] == 0 and totals["real_rows"] < PATIENCE
         if totals["augmented_rows"] == 0 and not self._watching:
             warnings.warn(
                 f"None of the first {totals['real_rows']} rows is augmented, so no word was masked: check column "
