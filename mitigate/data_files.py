@@ -8,7 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, load_dataset
+import pandas as pd
+from datasets import Dataset, Features, Value, load_dataset
 from datasets.exceptions import DatasetsError
 
 # Kinds of files that can be read, with the options of their readers.
@@ -36,7 +37,7 @@ def read_rows(source: str, **options: Any) -> Dataset:
             is read whole.
 
     Returns:
-        `Dataset`: The rows, at least one.
+        `Dataset`: The rows, at least one. All cells of a table file are texts, as they stand there.
 
     Raises:
         ValueError: If it is not there, cannot be read, is not UTF-8, or has no rows; if rows of a table differ in
@@ -48,11 +49,7 @@ def read_rows(source: str, **options: Any) -> Dataset:
         _check_file(path)
     try:
         if is_file:
-            kind, reading = FORMATS[path.suffix]
-            # The reader takes names for patterns, and brackets are frequent in names.
-            rows: Dataset = load_dataset(
-                kind, data_files=glob.escape(str(path)), split="train", keep_in_memory=True, **reading
-            )
+            rows: Dataset = _read_file(path)
         else:
             # The whole path: the end of `.` would be no name.
             rows = load_dataset(str(path.resolve()) if path.is_dir() else source, **options)
@@ -64,6 +61,31 @@ def read_rows(source: str, **options: Any) -> Dataset:
     if len(rows) == 0:
         raise ValueError(f"{source} has no rows.")
     return rows
+
+
+def is_empty(cell: Any) -> bool:
+    """
+    Tell whether a cell holds nothing.
+
+    Args:
+        cell (`Any`):
+            A cell of a data set.
+
+    Returns:
+        `bool`: Whether it is `None`, NaN, an empty list or a text of blanks.
+    """
+    # NaN differs from itself.
+    return cell is None or cell != cell or cell == [] or (isinstance(cell, str) and not cell.strip())
+
+
+def _read_file(path: Path) -> Dataset:
+    kind, options = FORMATS[path.suffix]
+    if kind == "csv":
+        # Else 007 would become 7, and 1.50 become 1.5.
+        names = pd.read_csv(path, nrows=0, **options).columns
+        options = options | {"features": Features(dict.fromkeys(names, Value("string")))}
+    # The reader takes names for patterns, and brackets are frequent in names.
+    return load_dataset(kind, data_files=glob.escape(str(path)), split="train", keep_in_memory=True, **options)
 
 
 def _check_file(path: Path) -> None:

@@ -22,6 +22,7 @@ from mitigate.augment import (
     bias_types,
     default_task,
 )
+from mitigate.data_files import is_empty
 from mitigate.recipes.arguments import AugmentArguments
 from mitigate.recipes.config import ConfigError, read_arguments
 from mitigate.recipes.tables import load_rows
@@ -214,8 +215,7 @@ def _column(rows: Dataset, arguments: AugmentArguments, field: str) -> list[Any]
     values = list(rows[column])
     kinds, wanted = ((str,), "texts") if field == "text_column" else ((str, int, float), "texts or numbers")
     for number, value in enumerate(values, start=1):
-        # NaN differs from itself.
-        if value is None or value != value or not str(value).strip():
+        if is_empty(value):
             raise ConfigError(f"`{field}`: '{column}' is empty in row {number} of {arguments.seed_file}.")
         if not isinstance(value, kinds):
             got = f"{str(value)[:40]!r} ({type(value).__name__})"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from mitigate.data_files import read_rows
+from mitigate.data_files import is_empty, read_rows
 from mitigate.recipes.arguments import DataArguments
 from mitigate.recipes.config import ConfigError
 
@@ -145,7 +145,7 @@ def prepare_rows(rows: Dataset, kind: str, data: DataArguments) -> Dataset:
     prepared = []
     for number, row in enumerate(rows, start=1):
         values = {field_name: row[column] for field_name, column in named.items()}
-        empty = [field_name for field_name, value in values.items() if value is None or value == ""]
+        empty = [field_name for field_name, value in values.items() if is_empty(value)]
         if empty:
             raise ConfigError(f"`{empty[0]}`: '{named[empty[0]]}' is empty in {kind} row {number}.")
         try:
@@ -171,12 +171,12 @@ def _row(values: dict[str, Any], data: DataArguments, *, test: bool) -> dict[str
     text = values.get("prompt_column")
     result = {"prompt": f"{values['text_column']}{data.prompt_suffix}" if text is None else str(text)}
     if "group_column" in values:
-        result["group"] = str(values["group_column"])
+        result["group"] = str(values["group_column"]).strip()
     if "options_column" in values:
         return result | _opinion(values["options_column"], values["distribution_column"])
     if "label_column" in values:
-        result["label"] = str(values["label_column"])
-    result["completion"] = f" {values.get('completion_column', values.get('label_column'))}"
+        result["label"] = str(values["label_column"]).strip()
+    result["completion"] = f" {values.get('completion_column', result.get('label'))}"
     if test:
         return {**result, "candidates": [f" {label}" for label in sorted(data.stereotype_of())]}
     return result

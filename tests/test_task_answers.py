@@ -295,6 +295,15 @@ class TestSources:
         with pytest.raises(ValueError, match=r"`path`: .*rows\.jsonl has no rows"):
             load_rows(Source(str(tmp_path / "rows.jsonl")), ("text",))
 
+    def test_cells_of_a_table_are_taken_as_they_stand(self, tmp_path):
+        rows = self.rows(tmp_path, ",text,label,group\n1,007, nurse ,f\n2,1.50,nurse,f \n")
+        assert rows.to_dict() == {"text": ["007", "1.50"], "label": ["nurse"] * 2, "group": ["f"] * 2}
+
+    def test_a_number_that_is_none_is_empty(self, tmp_path):
+        (tmp_path / "rows.jsonl").write_text('{"text": "a", "label": 1}\n{"text": "b", "label": NaN}\n')
+        with pytest.raises(ValueError, match="'label' is empty in row 2"):
+            load_rows(Source(str(tmp_path / "rows.jsonl")), ("text", "label"))
+
     def test_no_such_file(self):
         with pytest.raises(ValueError, match=r"there is no file nowhere\.csv"):
             load_rows(Source("nowhere.csv"), ("text",))

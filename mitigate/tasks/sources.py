@@ -9,7 +9,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from mitigate.data_files import read_rows
+from mitigate.data_files import is_empty, read_rows
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ def load_rows(source: Source, columns: Sequence[str]) -> Dataset:
             Columns that the result has, by the task's names.
 
     Returns:
-        `Dataset`: Rows with these columns and no other. Numbers and truth values become text; lists stay.
+        `Dataset`: Rows with these columns and no other. Numbers and truth values become text, and blanks around text
+        are left out; lists stay.
 
     Raises:
         ValueError: If the source cannot be read or has no rows, as [`~mitigate.data_files.read_rows`] tells; a column
@@ -114,11 +115,11 @@ def _alike(column: list[Any]) -> list[Any]:
 
 
 def _value(source: Source, name: str, cells: tuple[Any, ...], number: int) -> Any:
-    if any(cell is None or cell == [] or (isinstance(cell, str) and not cell.strip()) for cell in cells):
+    if any(map(is_empty, cells)):
         raise ValueError(f"Column '{name}' is empty in row {number} of {source.path}. Drop the row or fill it in.")
     if len(cells) == 1 and isinstance(cells[0], (list, dict)):
         return cells[0]
-    text = "/".join(str(cell) for cell in cells)
+    text = "/".join(str(cell).strip() for cell in cells)
     known = source.values.get(name)
     if known is None:
         return text
