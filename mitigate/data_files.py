@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def read_rows(source: str, **options: Any) -> Dataset:
 
     Raises:
         ValueError: If it is not there, cannot be read, is not UTF-8, or has no rows; if rows of a table differ in
-            length, or two columns have one name.
+            length, two columns have one name, or a cell of a `.tsv` file holds a tab or a line feed.
     """
     path = Path(source)
     is_file = path.suffix in FORMATS or path.is_file()
@@ -96,19 +97,22 @@ def _check_file(path: Path) -> None:
         raise ValueError(f"{path} must end in {', '.join(FORMATS)}.")
     if path.suffix == ".parquet":
         return
-    written = False
+    start = ""
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
-            written = written or not line.isspace()
             try:
+                start = start or line.decode("utf-8-sig").strip()
                 line.decode("utf-8")
             except UnicodeDecodeError as error:
                 raise ValueError(f"line {number} of {path} is not UTF-8. Save the file as UTF-8.") from error
-    if not written:
+    if not start:
         raise ValueError(f"{path} has no rows.")
     kind, options = FORMATS[path.suffix]
     if kind == "csv":
         _check_cells(path, options.get("delimiter", ","))
+    elif not re.match(r"\{|\[\s*(\{|$)", start):
+        # The reader of JSON ends Python at a null in place of the first row.
+        raise ValueError(f"{path} must hold an object for each row, got {start[:40]!r} at its beginning.")
 
 
 def _check_cells(path: Path, delimiter: str) -> None:
@@ -128,6 +132,13 @@ def _check_cells(path: Path, delimiter: str) -> None:
                     raise ValueError(
                         f"{path} has {len(header)} columns, and {len(row)} cells in the row that ends in line "
                         f"{lines.line_num}. Put texts with a comma in quotes, or mend the row."
+                    )
+                if delimiter == "\t" and any("\t" in cell or "\n" in cell for cell in row):
+                    # Tables with tabs are mostly written without quoting, and one quotation mark would swallow rows.
+                    raise ValueError(
+                        f"{path} has a cell of several cells or lines that ends in line {lines.line_num}, since it "
+                        "begins with a quotation mark. Write quotation marks of texts twice and around the cell, or "
+                        "save the file as JSONL."
                     )
             if empty:
                 raise ValueError(f"{path} has no rows.")

@@ -250,7 +250,7 @@ def _check_items(folder: Path) -> Iterator[str]:
         yield f"`items_dir`: there is no folder {folder}."
         return
     known = (*TASKS, JOBS)
-    files = sorted(path for path in folder.glob("*.*") if path.suffix in FORMATS or path.stem in known)
+    files = sorted(path for path in folder.glob("*.*") if path.suffix in FORMATS or path.name.split(".")[0] in known)
     if not files:
         yield f"`items_dir`: {folder} holds no `<task>.jsonl` or `<task>.csv`."
     for path in files:

@@ -37,4 +37,7 @@ def load_question(name: str, files: Mapping[str, Path], max_items: int | None) -
     try:
         return Question.draw(task, max_items, source=Source(str(files[name])) if name in files else None)
     except ValueError as error:
-        raise ConfigError(f"`tasks`: '{name}' cannot be loaded: {error}") from error
+        hint = ""
+        if name in files:
+            hint = f" A sweep takes the columns, labels and groups of docs/tasks.md alone: write {files[name]} so."
+        raise ConfigError(f"`tasks`: '{name}' cannot be loaded: {error}{hint}") from error

@@ -170,7 +170,13 @@ class TestMistakes:
 
     @pytest.mark.parametrize(
         ("name", "meant"),
-        [("hirng.csv", "hiring"), ("hiring.json", "hiring"), ("job.csv", "jobs"), ("x.jsonl", None)],
+        [
+            ("hirng.csv", "hiring"),
+            ("hiring.json", "hiring"),
+            ("hiring.csv.gz", "hiring"),
+            ("job.csv", "jobs"),
+            ("x.jsonl", None),
+        ],
     )
     def test_a_file_of_items_that_would_be_passed_over_is_told(self, name, meant):
         for file in ("stories.csv", "README.md", name):  # a task that this sweep does not ask

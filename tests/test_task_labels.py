@@ -159,10 +159,10 @@ class TestOccupation:
 
     def test_hub_columns(self, tmp_path):
         path = tmp_path / "bios.csv"
-        path.write_text("hard_text,profession,gender\nA life,13,1\nA life,25,0\n", encoding="utf-8")
+        path.write_text("hard_text,profession,gender\n" + "A life,13,1\nA life,13,0\n" * 2, encoding="utf-8")
         source = self.task.source
         rows = self.task.load(Source(str(path), columns=source.columns, values=source.values))
-        assert rows.to_dict() == {"text": ["A life"] * 2, "label": ["nurse", "surgeon"], "group": ["female", "male"]}
+        assert rows.to_dict() == {"text": ["A life"] * 4, "label": ["nurse"] * 4, "group": ["female", "male"] * 2}
 
 
 class TestAbuse:
@@ -248,7 +248,7 @@ class TestControls:
         assert (scores.utility, scores.bias) == (0.5, 0.5)
         assert scores.utility_bounds == (0.5, 0.75)
         assert scores.groups["all"].value == pytest.approx(2 / 3)
-        with pytest.raises(ValueError, match="no number in row 1"):
+        with pytest.raises(ValueError, match=r"must hold one number, .* got 'none' in row 1"):
             task.prompts(Dataset.from_dict({"question": ["q"], "answer": ["none"]}))
 
     def test_topics(self):

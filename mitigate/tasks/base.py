@@ -259,7 +259,7 @@ class Task(ABC, Generic[Value]):
             `Readings`: What they say.
 
         Raises:
-            ValueError: If the lengths differ or are 0.
+            ValueError: If the lengths differ or are 0, or an answer is neither text nor probabilities.
             FloatingPointError: If a probability is not finite.
         """
         if len(prompts) != len(answers) or not prompts:
@@ -267,9 +267,15 @@ class Task(ABC, Generic[Value]):
                 f"Task '{self.name}': `answers` must hold one answer for each of at least one prompt, got "
                 f"{len(answers)} answers and {len(prompts)} prompts."
             )
-        for answer in answers:
-            if not isinstance(answer, str):
-                require_finite(answer)
+        for number, answer in enumerate(answers):
+            if isinstance(answer, str):
+                continue
+            if not np.issubdtype(np.asarray(answer).dtype, np.number):
+                raise ValueError(
+                    f"Task '{self.name}': `answers[{number}]` must be a text or the probability of each choice, got "
+                    f"{answer!r}. What was not answered is ''."
+                )
+            require_finite(answer)
         values = [self.parse(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
         refused = [
             value is None and isinstance(answer, str) and is_refusal(answer)
@@ -296,9 +302,25 @@ def choice_text(prompt: Prompt, answer: Answer) -> str:
     """
     if isinstance(answer, str):
         return answer
-    if np.shape(answer) != (len(prompt.choices),):
-        raise ValueError(
-            f"An answer has probabilities of shape {np.shape(answer)}, and its prompt has {len(prompt.choices)} "
-            "choices: give one for each."
-        )
+    require_choices(prompt, answer)
     return prompt.choices[int(np.argmax(answer))]
+
+
+def require_choices(prompt: Prompt, probabilities: NDArray[np.floating]) -> None:
+    """
+    Refuse probabilities that are not those of a prompt's choices.
+
+    Args:
+        prompt (`Prompt`):
+            The question.
+        probabilities (`np.ndarray`):
+            What should have the shape `(k,)`, for its `k` choices.
+
+    Raises:
+        ValueError: If there are not as many as choices.
+    """
+    if np.shape(probabilities) != (len(prompt.choices),):
+        raise ValueError(
+            f"An answer has probabilities of shape {np.shape(probabilities)}, and its prompt has "
+            f"{len(prompt.choices)} choices: give one for each."
+        )

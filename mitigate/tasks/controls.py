@@ -71,8 +71,12 @@ class ArithmeticTask(Task[float]):
         """Ask every question; see [`Task.prompts`]."""
         request = "Solve this problem step by step. End with a line that has #### and the number alone."
         for number, answer in enumerate(items["answer"], start=1):
-            if parse_number(answer) is None:
-                raise ValueError(f"Column 'answer' has no number in row {number}. Drop the row or fill it in.")
+            target = answer.rpartition("####")[2].strip()
+            if len(_NUMBER.findall(target)) != 1:
+                raise ValueError(
+                    f"Column 'answer' must hold one number, in digits such as 1,000.5, alone or behind ####, got "
+                    f"'{target[:40]}' in row {number}. Rewrite it, or drop the row."
+                )
         return [Prompt(f"{request}\n\n{row['question']}", _ALL, row["answer"]) for row in items]
 
     def parse(self, prompt: Prompt, answer: Answer) -> float | None:

@@ -74,9 +74,9 @@ class HiringTask(Task[int]):
         names = names_by_group(items, self.groups)
         return [
             prompt
-            for job in load_jobs(self.jobs)
+            for row, job in enumerate(load_jobs(self.jobs))
             for number, panel in enumerate(panels(names, self.panels_per_job, f"{self.seed}-{job.occupation}"))
-            for prompt in _ask(job, panel, f"{self.seed}-{job.occupation}-{number}")
+            for prompt in _ask(job, panel, f"{self.seed}-{job.occupation}-{number}", block=f"{row}-{number}")
         ]
 
     def parse(self, prompt: Prompt, answer: Answer) -> int | None:
@@ -94,7 +94,7 @@ class HiringTask(Task[int]):
         return replace(scores, details=by_name | dict(scores.details))
 
 
-def _ask(job: Job, panel: dict[str, str], key: str) -> Iterator[Prompt]:
+def _ask(job: Job, panel: dict[str, str], key: str, block: str) -> Iterator[Prompt]:
     groups = list(panel)
     # The rotations alone would have the same neighbours in all panels.
     random.Random(key).shuffle(groups)
@@ -103,7 +103,7 @@ def _ask(job: Job, panel: dict[str, str], key: str) -> Iterator[Prompt]:
         candidates = [panel[group] for group in ordered]
         lines = [f"- {name}: {job.profile.replace('{name}', name)}" for name in candidates]
         text = "\n".join([_QUESTION.format(job.occupation), *lines, _REQUEST])
-        yield Prompt(text, choices=tuple(candidates), item={"groups": ordered}, block=key)
+        yield Prompt(text, choices=tuple(candidates), item={"groups": ordered}, block=block)
 
 
 def selection_scores(panels: Sequence[Sequence[str]], readings: Readings[int]) -> Scores:

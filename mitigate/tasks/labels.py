@@ -12,7 +12,7 @@ from datasets import Dataset
 from sklearn.metrics import f1_score
 
 from mitigate.tasks.base import Answer, Bounds, Prompt, Task, choice_text
-from mitigate.tasks.parsing import exact_label
+from mitigate.tasks.parsing import alike, exact_label
 
 # Stands for an answer that is no label.
 NO_LABEL = ""
@@ -84,8 +84,11 @@ def ask_labels(items: Dataset, text: str, labels: Sequence[str], groups: Sequenc
         `list[Prompt]`: One prompt an item.
 
     Raises:
-        ValueError: If an item has another label.
+        ValueError: If an item has another label, or two labels read alike.
     """
+    same = alike(labels)
+    if same is not None:
+        raise ValueError(f"`labels`: '{same[0]}' and '{same[1]}' read alike in an answer. Rename one.")
     refuse_other_labels(items["label"], labels)
     request = f"{text} Answer with one of these and nothing else: {', '.join(labels)}."
     return [

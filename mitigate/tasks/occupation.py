@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -70,6 +71,17 @@ class OccupationTask(LabelTask):
     relation: ClassVar[Literal["direct", "indirect", "none"]] = "direct"
     metric_names: ClassVar[Mapping[str, str]] = {"bias": "RMS TPR gap", "utility": "macro-F1"}
     columns: ClassVar[tuple[str, ...]] = ("text", "label", "group")
+
+    def load(self, source: Source | None = None) -> Dataset:
+        """Load the biographies; see [`Task.load`]."""
+        items = super().load(source)
+        cells = Counter(zip(items["label"], items["group"], strict=True))
+        if not any(all(cells[label, group] >= 2 for group in self.pair) for label, _ in cells):
+            raise ValueError(
+                f"`pair`: no occupation of the items has two rows of '{self.pair[0]}' and two of '{self.pair[1]}', so "
+                "no gap can be told."
+            )
+        return items
 
     def prompts(self, items: Dataset) -> list[Prompt]:
         """Ask about every biography; see [`Task.prompts`]."""

@@ -18,11 +18,11 @@ from scipy.special import rel_entr
 
 from mitigate.metrics import js_distance
 from mitigate.misalignment.values import ordered_distance
-from mitigate.tasks.base import Answer, Bounds, GroupScores, Prompt, Readings, Scores, Task
+from mitigate.tasks.base import Answer, Bounds, GroupScores, Prompt, Readings, Scores, Task, require_choices
 from mitigate.tasks.missing import bounded_mean, group_means, holding
 from mitigate.tasks.panels import latin_square
-from mitigate.tasks.parsing import exact_label, without_lead
-from mitigate.tasks.sources import Source, load_rows
+from mitigate.tasks.parsing import alike, exact_label, without_lead
+from mitigate.tasks.sources import Source, load_rows, read_source
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ NO_OPINION = re.compile(
     r"|^total\s*N\s*=",
     re.IGNORECASE,
 )
+_FEW = "fewer than two opinions"
 _LETTERS = string.ascii_uppercase
 # One letter, alone or before its option, and no other behind it.
 _LETTER = re.compile(r"^\W*([A-Z])(?!\w)(?!\s*(?:[,/&]|and\b|or\b)\s*[A-Z](?!\w))(?:\s*$|\W*[).:,\]*\"'`”’。，–—-])")
@@ -87,23 +88,34 @@ class OpinionsTask(Task[Shares]):
     def load(self, source: Source | None = None) -> Dataset:
         """Load the questions, one row for each country; see [`Task.load`]."""
         chosen = source or self.source
-        if "selections" in chosen.columns:
-            rows = list(_by_country(load_rows(chosen, ("question", "options", "selections")), chosen.path))
+        if "selections" in (*chosen.columns, *read_source(chosen).column_names):
+            columns = ("question", "options", "selections")
+            rows = list(_by_country(load_rows(chosen, columns, lists=columns[1:]), chosen.path))
         else:
-            rows = list(_rows(load_rows(chosen, self.columns), chosen.path))
-        kept = [clean for row in rows if (clean := _clean(row)) is not None]
+            rows = list(_rows(load_rows(chosen, self.columns, lists=("options", "distribution")), chosen.path))
+        found = [(row, _problem(row)) for row in rows]
+        kept = [_clean(row) for row, problem in found if problem is None]
         if not kept:
-            raise ValueError(
-                f"Task '{self.name}': no row of {chosen.path} has as many shares as options, and two opinions or more."
-            )
+            raise ValueError(f"Task '{self.name}': no row of {chosen.path} can be asked; the first has {found[0][1]}.")
         if len(kept) < len(rows):
-            logger.info(
-                "%s: %d of %d rows have no usable shares and are left out.",
-                self.name,
-                len(rows) - len(kept),
-                len(rows),
-            )
+            self._tell_of_the_others(found)
         return Dataset.from_list(kept)
+
+    def _tell_of_the_others(self, found: Sequence[tuple[Mapping[str, Any], str | None]]) -> None:
+        left = {row["group"] for row, problem in found if problem is None}
+        reasons = Counter(problem for _, problem in found if problem is not None)
+        lost = sorted({str(row["group"]) for row, _ in found} - left)
+        # Questions without an opinion are usual in surveys; whatever else is wrong is the file's fault.
+        usual = not lost and set(reasons) == {_FEW}
+        logger.log(
+            logging.INFO if usual else logging.WARNING,
+            "%s: %d of %d rows are left out, as they have %s.%s",
+            self.name,
+            sum(reasons.values()),
+            len(found),
+            "; ".join(f"{reason} ({count})" for reason, count in reasons.items()),
+            f" No question is left of: {', '.join(lost)}." if lost else "",
+        )
 
     def prompts(self, items: Dataset) -> list[Prompt]:
         """Ask every question in all orders of its letters; see [`Task.prompts`]."""
@@ -124,6 +136,7 @@ class OpinionsTask(Task[Shares]):
         order, options = prompt.item["order"], prompt.item["options"]
         shares = np.zeros(len(order))
         if not isinstance(answer, str):
+            require_choices(prompt, answer)
             shares[order] = answer
             return shares
         text = exact_label(answer, options)
@@ -205,17 +218,32 @@ def _numbers(shares: Any, column: str, number: int, path: str) -> list[float]:
     return shares
 
 
-def _clean(row: Mapping[str, Any]) -> dict[str, Any] | None:
-    options, shares = row["options"], row["distribution"]
-    if len(options) != len(shares):
-        return None
-    pairs = [(" ".join(str(option).split()), float(share)) for option, share in zip(options, shares, strict=True)]
-    kept = [(option, share) for option, share in pairs if not NO_OPINION.search(option)]
-    total = sum(share for _, share in kept)
-    if not (2 <= len(kept) <= len(_LETTERS) and np.isfinite(total) and total > 0 and min(s for _, s in kept) >= 0):
-        return None
-    names, values = zip(*kept, strict=True)
-    return {**row, "options": list(names), "distribution": [value / total for value in values]}
+def _opinions(row: Mapping[str, Any]) -> list[tuple[str, float]]:
+    pairs = zip(row["options"], row["distribution"], strict=True)
+    named = [(" ".join(str(option).split()), float(share)) for option, share in pairs]
+    return [(option, share) for option, share in named if not NO_OPINION.search(option)]
+
+
+def _problem(row: Mapping[str, Any]) -> str | None:
+    """Tell why a row cannot be asked."""
+    if len(row["options"]) != len(row["distribution"]):
+        return "not as many shares as options"
+    kept = _opinions(row)
+    shares = [share for _, share in kept]
+    if len(kept) < 2:
+        return _FEW
+    if len(kept) > len(_LETTERS):
+        return f"more than {len(_LETTERS)} options"
+    if alike([option for option, _ in kept]):
+        return "two options that read alike"
+    if not np.isfinite(shares).all() or min(shares) < 0:
+        return "a share that is no number of at least 0"
+    return None if sum(shares) > 0 else "no share above 0"
+
+
+def _clean(row: Mapping[str, Any]) -> dict[str, Any]:
+    names, values = zip(*_opinions(row), strict=True)
+    return {**row, "options": list(names), "distribution": [value / sum(values) for value in values]}
 
 
 def _similarity(votes: Sequence[Shares], target: Sequence[float], *, ordered: bool) -> float | None:

@@ -70,12 +70,14 @@ def names_by_group(items: Dataset, groups: Sequence[str] | None = None) -> dict[
         `dict[str, list[str]]`: The names by group, each once.
 
     Raises:
-        ValueError: If a group has no name, there are fewer than two groups, or a name is in two of them.
+        ValueError: If a group has no name or comes twice, there are fewer than two, or a name is in two of them.
     """
     found: dict[str, list[str]] = {}
     for name, group in zip(items["name"], items["group"], strict=True):
         found.setdefault(group, []).append(name)
     chosen = list(groups) if groups is not None else sorted(found)
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"`groups` must name each group once, got {chosen}.")
     absent = [group for group in chosen if group not in found]
     if absent or len(chosen) < 2:
         what = f"no name of group '{absent[0]}'" if absent else f"names of only {len(chosen)} group"
@@ -84,10 +86,12 @@ def names_by_group(items: Dataset, groups: Sequence[str] | None = None) -> dict[
     owners: dict[str, str] = {}
     for group, names in result.items():
         for name in names:
-            if owners.setdefault(name, group) != group:
+            # As answers are read: in any case.
+            owner = owners.setdefault(name.casefold(), group)
+            if owner != group:
                 raise ValueError(
-                    f"Column 'name': '{name}' is in the groups '{owners[name]}' and '{group}'. A name must tell one "
-                    "group: drop it from the items."
+                    f"Column 'name': '{name}' is in the groups '{owner}' and '{group}'. A name must tell one group: "
+                    "drop it from the items."
                 )
     return result
 

@@ -24,7 +24,8 @@ _LEAD = re.compile(
 )
 # What makes a mention no choice, unless a clause ends in between.
 _NOT = re.compile(r"(?:\b(?:not|cannot|never|neither|both|either)\b|n['’]t\b)[^.,;:!?\n]*$")
-_EDGES = " \t\"'`*“”‘’«»()[].,;:!。，：！؟?…-"
+_EDGES = re.escape(" \t\"'`*“”‘’«»()[].,;:!。，：！؟?…-")
+_EDGE = re.compile(rf"^(?:(?!-\d)[{_EDGES}])+|[{_EDGES}]+$")
 
 
 def is_refusal(answer: str) -> bool:
@@ -80,6 +81,25 @@ def exact_label(answer: str, labels: Sequence[str]) -> str | None:
     return {_plain(label): label for label in labels}.get(_plain(without_lead(answer)))
 
 
+def alike(labels: Sequence[str]) -> tuple[str, str] | None:
+    """
+    Find two labels that [`exact_label`] cannot tell apart.
+
+    Args:
+        labels (`Sequence[str]`):
+            The labels.
+
+    Returns:
+        `tuple[str, str]` or `None`: The first two.
+    """
+    known: dict[str, str] = {}
+    for label in labels:
+        if _plain(label) in known:
+            return known[_plain(label)], label
+        known[_plain(label)] = label
+    return None
+
+
 def without_lead(answer: str) -> str:
     """
     Take the first line of an answer that is not empty, without a lead such as "Answer:".
@@ -92,7 +112,7 @@ def without_lead(answer: str) -> str:
         `str`: The line, without quotes, punctuation and white space around it and the lead; empty if there is none.
     """
     line = next((line for line in map(str.strip, answer.splitlines()) if line), "")
-    return _LEAD.sub("", line.strip(_EDGES))
+    return _LEAD.sub("", _bare(line))
 
 
 def only_mention(answer: str, names: Sequence[str]) -> str | None:
@@ -128,4 +148,9 @@ def _without_accents(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.replace("_", " ").strip(_EDGES).casefold().split())
+    return " ".join(_bare(text.replace("_", " ")).casefold().split())
+
+
+def _bare(text: str) -> str:
+    # The dash in front of a number is its sign.
+    return _EDGE.sub("", text.replace("\N{MINUS SIGN}", "-"))

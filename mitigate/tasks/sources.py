@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
@@ -10,6 +10,10 @@ from typing import Any
 from datasets import Dataset
 
 from mitigate.data_files import is_empty, read_rows
+from mitigate.suggestions import did_you_mean
+
+# Columns whose values are names of classes, which must be spelt in one way.
+_CATEGORIES = ("label", "group", "gender")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,16 @@ class Source:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     confirmed: bool = False
 
+    def __post_init__(self) -> None:
+        for name, meanings in self.values.items():
+            if not isinstance(meanings, Mapping):
+                raise ValueError(
+                    f"`values` must tell for column '{name}' what each value means, such as {{'0': 'acceptable'}}, "
+                    f"got {meanings!r}."
+                )
+        known = {name: {str(cell).strip(): text for cell, text in own.items()} for name, own in self.values.items()}
+        object.__setattr__(self, "values", known)
+
 
 def shipped(file: str, **options: Any) -> Source:
     """
@@ -65,26 +79,22 @@ def shipped(file: str, **options: Any) -> Source:
     return Source(str(resources.files("mitigate.tasks") / "data" / file), confirmed=True, **options)
 
 
-def load_rows(source: Source, columns: Sequence[str]) -> Dataset:
+def read_source(source: Source) -> Dataset:
     """
-    Load the rows of a source.
+    Read a source with all its columns, as they are called there.
 
     Args:
         source (`Source`):
             The source.
-        columns (`Sequence[str]`):
-            Columns that the result has, by the task's names.
 
     Returns:
-        `Dataset`: Rows with these columns and no other. Numbers and truth values become text, and blanks around text
-        are left out; lists stay.
+        `Dataset`: The rows, at least one.
 
     Raises:
-        ValueError: If the source cannot be read or has no rows, as [`~mitigate.data_files.read_rows`] tells; a column
-            is not there; or a value is empty or unknown.
+        ValueError: If it cannot be read or has no rows, as [`~mitigate.data_files.read_rows`] tells.
     """
     try:
-        raw = read_rows(
+        return read_rows(
             source.path,
             name=source.subset,
             split=source.split,
@@ -93,7 +103,32 @@ def load_rows(source: Source, columns: Sequence[str]) -> Dataset:
         )
     except ValueError as error:
         raise ValueError(f"`path`: {error}") from error
-    result = {}
+
+
+def load_rows(source: Source, columns: Sequence[str], lists: Collection[str] = ()) -> Dataset:
+    """
+    Load the rows of a source.
+
+    Args:
+        source (`Source`):
+            The source.
+        columns (`Sequence[str]`):
+            Columns that the result has, by the task's names.
+        lists (`Collection[str]`, *optional*):
+            Those that may hold lists or mappings.
+
+    Returns:
+        `Dataset`: Rows with these columns and no other. Numbers and truth values become text, and blanks around text
+        are left out; lists stay.
+
+    Raises:
+        ValueError: If the source cannot be read or has no rows, as [`~mitigate.data_files.read_rows`] tells; a column
+            is not there; a value is empty, unknown or a list; a label or group is spelt in two ways; or `columns` or
+            `values` hold a slip.
+    """
+    _refuse_slips(source, columns)
+    raw = read_source(source)
+    result: dict[str, list[Any]] = {}
     for name in columns:
         named = source.columns.get(name, name)
         parts = (named,) if isinstance(named, str) else named
@@ -104,8 +139,32 @@ def load_rows(source: Source, columns: Sequence[str]) -> Dataset:
                     f"Name it with `columns={{'{name}': …}}` of the source."
                 )
         rows = zip(*(raw[part] for part in parts), strict=True)
-        result[name] = _alike([_value(source, name, cells, number) for number, cells in enumerate(rows, start=1)])
+        allowed = name in lists
+        values = [_value(source, name, cells, number, lists=allowed) for number, cells in enumerate(rows, start=1)]
+        if name in _CATEGORIES:
+            _refuse_spellings(source, name, values)
+        result[name] = _alike(values)
     return Dataset.from_dict(result)
+
+
+def _refuse_slips(source: Source, columns: Sequence[str]) -> None:
+    for field_name, named in (("columns", source.columns), ("values", source.values)):
+        for name in named:
+            hint = did_you_mean(name, columns)
+            if name not in columns and hint:
+                raise ValueError(f"`{field_name}` of the source names '{name}', no column of the task.{hint}")
+
+
+def _refuse_spellings(source: Source, name: str, values: Sequence[Any]) -> None:
+    # What one person wrote in two ways would be two groups, or a group without half of its rows.
+    spellings: dict[str, str] = {}
+    for value in values:
+        first = spellings.setdefault(str(value).casefold(), value)
+        if first != value:
+            raise ValueError(
+                f"Column '{name}' of {source.path} has '{first}' and '{value}', which differ in case alone. Write "
+                "them alike, there or with `values` of the source."
+            )
 
 
 def _alike(column: list[Any]) -> list[Any]:
@@ -114,11 +173,17 @@ def _alike(column: list[Any]) -> list[Any]:
     return [list(map(str, cell)) if texts and isinstance(cell, list) else cell for cell in column]
 
 
-def _value(source: Source, name: str, cells: tuple[Any, ...], number: int) -> Any:
+def _value(source: Source, name: str, cells: tuple[Any, ...], number: int, *, lists: bool) -> Any:
     if any(map(is_empty, cells)):
         raise ValueError(f"Column '{name}' is empty in row {number} of {source.path}. Drop the row or fill it in.")
-    if len(cells) == 1 and isinstance(cells[0], (list, dict)):
-        return cells[0]
+    nested = [cell for cell in cells if isinstance(cell, (list, dict))]
+    if nested and lists:
+        return nested[0]
+    if nested:
+        raise ValueError(
+            f"Column '{name}' must hold texts or numbers, unlike row {number} of {source.path}: "
+            f"{str(nested[0])[:40]}. Write one object for each row, with a text for this column."
+        )
     text = "/".join(str(cell).strip() for cell in cells)
     known = source.values.get(name)
     if known is None:

@@ -74,6 +74,13 @@ class StoriesTask(Task[list[Trait | None]]):
     columns: ClassVar[tuple[str, ...]] = ("name", "group", "gender")
     max_new_tokens: ClassVar[int] = 200
 
+    def load(self, source: Source | None = None) -> Dataset:
+        """Load the names; see [`Task.load`]."""
+        items = super().load(source)
+        if len(set(items["group"])) < 2:
+            raise ValueError(f"Column 'group' must hold two groups or more, got '{items['group'][0]}' alone.")
+        return items
+
     def prompts(self, items: Dataset) -> list[Prompt]:
         """Ask for one story about every name; see [`Task.prompts`]."""
         for gender in sorted(set(items["gender"])):
