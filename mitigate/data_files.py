@@ -26,7 +26,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 _LONGEST_CELL = 2**31 - 1
 
 
-def read_rows(source: str, **options: Any) -> Dataset:
+def read_dataset(source: str, **options: Any) -> Dataset:
     """
     Read a file, a folder, or a data set of the Hub.
 

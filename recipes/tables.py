@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from mitigate.data_files import is_empty, read_rows
+from mitigate.data_files import is_empty, read_dataset
 from mitigate.recipes.arguments import DataArguments
 from mitigate.recipes.config import ConfigError
 
@@ -219,6 +219,6 @@ def load_rows(source: str, field_name: str) -> Dataset:
             length, or two columns have one name.
     """
     try:
-        return read_rows(source, split="test" if field_name == "test_file" else "train")
+        return read_dataset(source, split="test" if field_name == "test_file" else "train")
     except ValueError as error:
         raise ConfigError(f"`{field_name}`: {error}") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from mitigate.data_files import is_empty, read_rows
+from mitigate.data_files import is_empty, read_dataset
 from mitigate.suggestions import did_you_mean
 
 # Columns whose values are names of classes, which must be spelt in one way.
@@ -41,6 +41,9 @@ class Source:
             Rows with another value are an error.
         confirmed (`bool`, *optional*, defaults to `False`):
             Whether id and columns were seen in the documentation of the set; otherwise they are from memory.
+
+    Raises:
+        ValueError: If `values` has no mapping for a column that it names.
     """
 
     path: str
@@ -91,10 +94,10 @@ def read_source(source: Source) -> Dataset:
         `Dataset`: The rows, at least one.
 
     Raises:
-        ValueError: If it cannot be read or has no rows, as [`~mitigate.data_files.read_rows`] tells.
+        ValueError: If it cannot be read or has no rows, as [`~mitigate.data_files.read_dataset`] tells.
     """
     try:
-        return read_rows(
+        return read_dataset(
             source.path,
             name=source.subset,
             split=source.split,
@@ -122,9 +125,8 @@ def load_rows(source: Source, columns: Sequence[str], lists: Collection[str] = (
         are left out; lists stay.
 
     Raises:
-        ValueError: If the source cannot be read or has no rows, as [`~mitigate.data_files.read_rows`] tells; a column
-            is not there; a value is empty, unknown or a list; a label or group is spelt in two ways; or `columns` or
-            `values` hold a slip.
+        ValueError: If the source cannot be read or has no rows (see [`read_source`]); a column is not there; a value
+            is empty, unknown or a list; a label or group is spelt in two ways; or `columns` or `values` hold a slip.
     """
     _refuse_slips(source, columns)
     raw = read_source(source)
