@@ -2,63 +2,54 @@
 
 from __future__ import annotations
 
-import csv
-import glob
-import re
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from datasets import Dataset, Features, Value, load_dataset
+import pyarrow as pa
+from datasets import Dataset, concatenate_datasets, load_dataset, load_dataset_builder
 from datasets.exceptions import DatasetsError
 
-# Kinds of files that can be read, with the options of their readers.
-FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    # Without its defaults, the reader would take the text "None" or "NA" for a missing value.
-    ".csv": ("csv", {"keep_default_na": False}),
-    ".tsv": ("csv", {"keep_default_na": False, "delimiter": "\t"}),
-    ".jsonl": ("json", {}),
-    ".json": ("json", {}),
-    ".parquet": ("parquet", {}),
-}
-# The standard library's own bound, 131,072 characters, is below that of a long document.
-_LONGEST_CELL = 2**31 - 1
+from mitigate.columns import FORMATS, read_columns
+
+# What describes a folder and holds no rows.
+_ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 
 
-def read_dataset(source: str, **options: Any) -> Dataset:
+def read_dataset(source: str, *, split: str, **options: Any) -> Dataset:
     """
     Read a file, a folder, or a data set of the Hub.
 
     Args:
         source (`str`):
-            Path of a file that ends in one of `FORMATS`, path of a folder, or id.
+            Path of a file that ends in one of `FORMATS`, path of a folder of such files, or id.
+        split (`str`):
+            Split of a folder or a data set of the Hub; a file is read whole.
         options (`Any`):
-            What `datasets.load_dataset` shall load of a folder or a data set of the Hub, with `split` among it; a file
-            is read whole.
+            Further arguments of `datasets.load_dataset` for these.
 
     Returns:
-        `Dataset`: The rows, at least one. All cells of a table file are texts, as they stand there.
+        `Dataset`: The rows, at least one. All cells of a table are texts, as they stand there.
 
     Raises:
-        ValueError: If it is not there, cannot be read, is not UTF-8, or has no rows; if rows of a table differ in
-            length, two columns have one name, or a cell of a `.tsv` file holds a tab or a line feed.
+        ValueError: If it is not there, cannot be read or has no rows; as [`~mitigate.columns.read_columns`] does; if a
+            column holds values of several kinds; or if a folder lacks the split or has files that belong to none.
     """
     path = Path(source)
-    is_file = path.suffix in FORMATS or path.is_file()
-    if is_file:
-        _check_file(path)
+    if path.suffix in FORMATS or path.is_file():
+        return _read_file(path)
     try:
-        if is_file:
-            rows: Dataset = _read_file(path)
-        else:
+        if path.is_dir():
             # The whole path: the end of `.` would be no name.
-            rows = load_dataset(str(path.resolve()) if path.is_dir() else source, **options)
+            found = load_dataset_builder(str(path.resolve()), **options).config.data_files
+        else:
+            rows: Dataset = load_dataset(source, split=split, **options)
     except (OSError, ValueError, DatasetsError) as error:
         # Of a broken file, `datasets` says only that an error occurred; what it was is the cause.
         raise ValueError(f"{source} cannot be read: {error.__cause__ or error}") from error
-    except StopIteration:  # of datasets, where all files of a folder are empty
-        raise ValueError(f"{source} has no rows.") from None
+    if path.is_dir():
+        files = {str(name): [Path(file) for file in own] for name, own in found.items()}
+        return _read_folder(path, files, split, chosen=bool(options.get("data_files")))
     if len(rows) == 0:
         raise ValueError(f"{source} has no rows.")
     return rows
@@ -80,69 +71,36 @@ def is_empty(cell: Any) -> bool:
 
 
 def _read_file(path: Path) -> Dataset:
-    kind, options = FORMATS[path.suffix]
-    if kind == "csv":
-        # Else 007 would become 7, and 1.50 become 1.5.
-        names = pd.read_csv(path, nrows=0, **options).columns
-        options = options | {"features": Features(dict.fromkeys(names, Value("string")))}
-    # The reader takes names for patterns, and brackets are frequent in names.
-    return load_dataset(kind, data_files=glob.escape(str(path)), split="train", keep_in_memory=True, **options)
+    columns = {name: _alike(cells) for name, cells in read_columns(path, ()).items()}
+    if path.suffix == ".parquet":  # which knows its types, such as the names of classes
+        return Dataset.from_parquet(str(path), keep_in_memory=True)
+    for name, cells in columns.items():
+        try:
+            pa.array(cells)
+        except (pa.ArrowException, OverflowError, TypeError) as error:
+            kinds = ", ".join(sorted({type(cell).__name__ for cell in cells if cell is not None}))
+            raise ValueError(
+                f"{path} has values of several kinds in column '{name}' ({kinds}), of which some would be changed. "
+                "Write them alike, such as all as texts."
+            ) from error
+    return Dataset.from_dict(columns)
 
 
-def _check_file(path: Path) -> None:
-    # The reader of JSON replaces bytes that are not UTF-8 without a word, and falls over an empty file.
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}.")
-    if path.suffix not in FORMATS:
-        raise ValueError(f"{path} must end in {', '.join(FORMATS)}.")
-    if path.suffix == ".parquet":
-        return
-    start = ""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                start = start or line.decode("utf-8-sig").strip()
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise ValueError(f"line {number} of {path} is not UTF-8. Save the file as UTF-8.") from error
-    if not start:
-        raise ValueError(f"{path} has no rows.")
-    kind, options = FORMATS[path.suffix]
-    if kind == "csv":
-        _check_cells(path, options.get("delimiter", ","))
-    elif not re.match(r"\{|\[\s*(\{|$)", start):
-        # The reader of JSON ends Python at a null in place of the first row.
-        raise ValueError(f"{path} must hold an object for each row, got {start[:40]!r} at its beginning.")
+def _alike(column: Sequence[Any]) -> Sequence[Any]:
+    # Answers to one question are words and to another numbers, and a column can hold one kind of list only.
+    texts = any(isinstance(part, str) for cell in column if isinstance(cell, list) for part in cell)
+    return [list(map(str, cell)) if texts and isinstance(cell, list) else cell for cell in column]
 
 
-def _check_cells(path: Path, delimiter: str) -> None:
-    # The reader of tables shifts the columns where all rows are longer than the header, and fills up short ones.
-    limit = csv.field_size_limit(_LONGEST_CELL)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, delimiter=delimiter)
-            header = next((row for row in lines if row), [])
-            twice = [name for name, count in Counter(header).items() if count > 1]
-            if twice:
-                raise ValueError(f"{path} has two columns '{twice[0]}'. Rename one.")
-            empty = True
-            for row in lines:
-                empty = empty and not row
-                if row and len(row) != len(header):
-                    raise ValueError(
-                        f"{path} has {len(header)} columns, and {len(row)} cells in the row that ends in line "
-                        f"{lines.line_num}. Put texts with a comma in quotes, or mend the row."
-                    )
-                if delimiter == "\t" and any("\t" in cell or "\n" in cell for cell in row):
-                    # Tables with tabs are mostly written without quoting, and one quotation mark would swallow rows.
-                    raise ValueError(
-                        f"{path} has a cell of several cells or lines that ends in line {lines.line_num}, since it "
-                        "begins with a quotation mark. Write quotation marks of texts twice and around the cell, or "
-                        "save the file as JSONL."
-                    )
-            if empty:
-                raise ValueError(f"{path} has no rows.")
-    except csv.Error as error:
-        raise ValueError(f"{path} cannot be read: {error} (line {lines.line_num}).") from error
-    finally:
-        csv.field_size_limit(limit)
+def _read_folder(path: Path, files: dict[str, list[Path]], split: str, *, chosen: bool) -> Dataset:
+    if split not in files:
+        raise ValueError(f"{path} has no split '{split}' (splits: {', '.join(files)}).")
+    read = {file.resolve() for own in files.values() for file in own}
+    there = [file for file in sorted(path.rglob("*")) if file.suffix in FORMATS and file.name not in _ABOUT]
+    passed_over = [file for file in there if file.resolve() not in read]
+    if passed_over and not chosen:
+        raise ValueError(
+            f"{passed_over[0]} would be passed over, as {path} has files of another kind or name too. Save all in one "
+            "format, with the split in their names, or name one file."
+        )
+    return concatenate_datasets([_read_file(file) for file in files[split]])

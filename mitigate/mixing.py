@@ -85,6 +85,9 @@ def join(real: Dataset, augmented: Dataset, column: str = AUGMENTED_COLUMN) -> D
     Raises:
         ValueError: If the columns differ, or `column` is one of them.
     """
+    for name, rows in (("real", real), ("augmented", augmented)):
+        if not isinstance(rows, Dataset):
+            raise ValueError(f"`{name}` must be a `Dataset`, such as one split of a `DatasetDict`, got {type(rows)}.")
     check_new_column(real.features, column)
     marked = real.add_column(column, np.full(len(real), False))
     if len(augmented) == 0:
@@ -111,8 +114,9 @@ def mix(real: Dataset, augmented: Dataset, *, seed: int, column: str = AUGMENTED
         `Dataset`: All rows of both.
 
     Raises:
-        ValueError: If the columns differ, or `column` is one of them.
+        ValueError: If the columns differ, `column` is one of them, or a side is no `Dataset` or the seed out of range.
     """
+    check_seed(seed)
     return join(real, augmented, column).shuffle(seed=seed)
 
 

@@ -92,6 +92,11 @@ def mix_streams(
 
 
 def _with_features(rows: IterableDataset, kind: str) -> IterableDataset:
+    if not isinstance(rows, IterableDataset):
+        raise ValueError(
+            f"`{kind}` must be an `IterableDataset`, got {type(rows)}. Of a `Dataset` pass `to_iterable_dataset()`, "
+            "of several splits one, or mix data sets in memory with `mitigate.mixing.mix`."
+        )
     try:
         return rows._resolve_features()
     except StopIteration:

@@ -22,6 +22,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mitigate.columns import FORMATS
 from mitigate.files import replace_file
 from mitigate.misalignment import (
     Audit,
@@ -129,7 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Compare augmented rows with real ones before training: values, groups, distributions.",
         allow_abbrev=False,
     )
-    files = parser.add_argument_group("rows (.csv, .jsonl or .parquet, in UTF-8)")
+    files = parser.add_argument_group(f"rows ({', '.join(FORMATS)}, in UTF-8)")
     files.add_argument("real", help="File of real rows.")
     files.add_argument("augmented", help="File of augmented rows, with the same columns.")
     files.add_argument("--text", default="text", help="Column of the texts (default: text).")

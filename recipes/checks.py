@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mitigate.alignment import get_discrepancy
 from mitigate.augment.bias_types import ATTRIBUTES
 from mitigate.cells import ALL_TYPES
-from mitigate.data_files import FORMATS
+from mitigate.columns import FORMATS
 from mitigate.lexicons import load_lexicon
 from mitigate.mixing import bias_counts
 from mitigate.recipes.arguments import (
@@ -26,7 +26,7 @@ from mitigate.recipes.arguments import (
     DataArguments,
     TaskArguments,
 )
-from mitigate.suggestions import did_you_mean
+from mitigate.spelling import did_you_mean
 from mitigate.tags import check_tagging
 from mitigate.tasks import TASKS
 

@@ -29,7 +29,7 @@ from mitigate.recipes.arguments import (
 )
 from mitigate.recipes.checks import check_config
 from mitigate.recipes.digests import digest_path
-from mitigate.suggestions import did_you_mean
+from mitigate.spelling import did_you_mean
 
 PARTS = (GridArguments, MitigationArguments, ModelArguments, FitArguments, DataArguments, TaskArguments, RunArguments)
 

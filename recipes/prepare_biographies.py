@@ -25,8 +25,8 @@ from pathlib import Path
 
 from transformers import HfArgumentParser
 
+from mitigate.columns import read_columns
 from mitigate.files import replace_file
-from mitigate.misalignment.columns import read_columns
 
 Row = dict[str, str]
 

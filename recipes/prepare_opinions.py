@@ -21,8 +21,8 @@ from typing import Any
 
 from transformers import HfArgumentParser
 
+from mitigate.columns import read_columns
 from mitigate.files import replace_file
-from mitigate.misalignment.columns import read_columns
 from mitigate.tasks.opinions import NO_OPINION
 
 _LETTERS = string.ascii_uppercase

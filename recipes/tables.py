@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+from datasets import ClassLabel, Dataset
 
 from mitigate.data_files import is_empty, read_dataset
 from mitigate.recipes.arguments import DataArguments
 from mitigate.recipes.config import ConfigError
+from mitigate.spelling import check_spelling
 
 # Values of the column that tells augmented rows.
 _TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0")
+
+
+# Columns of lists.
+_LISTS = ("options_column", "distribution_column")
 
 
 class Table:
@@ -59,7 +64,19 @@ class Table:
                     f"The {name} rows have labels outside the label set: {', '.join(outside)}. `stereotypes` names "
                     f"{', '.join(sorted(self._stereotypes))}; add them there, or drop these rows."
                 )
+        for name in ("label", "group"):
+            try:
+                check_spelling([*self.real[name], *self.augmented[name], *self.test[name]], f"`{name}_column`")
+            except ValueError as error:
+                yield str(error)
         groups = sorted(set(self.test["group"]))
+        third = sorted(set(self.augmented["group"]) - set(groups))
+        if third and len(groups) == 2:
+            # Beside the stereotyped group, the dose knows one other.
+            yield (
+                f"The augmented rows have groups that no test row has: {', '.join(third)} (groups: "
+                f"{', '.join(groups)}). Drop these rows."
+            )
         if len(groups) != 2:
             yield f"The TPR gap compares two groups, and the test rows have {len(groups)}: {', '.join(groups)}."
             return
@@ -89,12 +106,18 @@ def training_files(data: DataArguments) -> tuple[Dataset, Dataset]:
     """
     rows, column = load_rows(_named(data.real_file), "real_file"), data.augmented_column
     if data.augmented_file is not None:
-        if column in rows.column_names and any(flag in _TRUE for flag in _flags(rows, column)):
+        augmented = load_rows(data.augmented_file, "augmented_file")
+        if any(_flags(rows, column)):
             raise ConfigError(
                 f"`augmented_file`: column '{column}' of {data.real_file} marks augmented rows, which must not train "
                 "as real ones. Leave out `augmented_file`, or take these rows out of `real_file`."
             )
-        return rows, load_rows(data.augmented_file, "augmented_file")
+        if not all(_flags(augmented, column)):
+            raise ConfigError(
+                f"`augmented_file`: column '{column}' of {data.augmented_file} marks real rows, which must not train "
+                "as augmented ones. Take them out of the file."
+            )
+        return rows, augmented
     if column not in rows.column_names:
         raise ConfigError(
             f"`augmented_column`: '{column}' is not a column of {data.real_file} (columns: "
@@ -102,18 +125,22 @@ def training_files(data: DataArguments) -> tuple[Dataset, Dataset]:
             "augmented rows in a file of their own, `augmented_file`."
         )
     flags = _flags(rows, column)
-    other = sorted(set(flags) - {*_TRUE, *_FALSE})
-    if other:
-        raise ConfigError(f"`augmented_column`: '{column}' must hold true and false, got '{other[0]}'.")
-    if len({flag in _TRUE for flag in flags}) == 1:
-        kind = "augmented" if flags[0] in _TRUE else "real"
+    if len(set(flags)) == 1:
+        kind = "augmented" if flags[0] else "real"
         raise ConfigError(f"`augmented_column`: all {len(rows)} rows of {data.real_file} are {kind}.")
-    sides = [[i for i, flag in enumerate(flags) if flag in values] for values in (_FALSE, _TRUE)]
+    sides = [[i for i, flag in enumerate(flags) if flag == wanted] for wanted in (False, True)]
     return rows.select(sides[0]), rows.select(sides[1])
 
 
-def _flags(rows: Dataset, column: str) -> list[str]:
-    return [str(flag).strip().lower() for flag in rows[column]]
+def _flags(rows: Dataset, column: str) -> list[bool]:
+    """Tell of each row whether it is marked as augmented; empty without the column."""
+    if column not in rows.column_names:
+        return []
+    flags = [str(flag).strip().lower() for flag in rows[column]]
+    other = sorted(set(flags) - {*_TRUE, *_FALSE})
+    if other:
+        raise ConfigError(f"`augmented_column`: '{column}' must hold true and false, got '{other[0]}'.")
+    return [flag in _TRUE for flag in flags]
 
 
 def prepare_rows(rows: Dataset, kind: str, data: DataArguments) -> Dataset:
@@ -143,11 +170,19 @@ def prepare_rows(rows: Dataset, kind: str, data: DataArguments) -> Dataset:
                 f"{', '.join(rows.column_names)})."
             )
     prepared = []
+    classes = {name: feature for name, feature in rows.features.items() if isinstance(feature, ClassLabel)}
     for number, row in enumerate(rows, start=1):
+        row |= {name: feature.int2str(row[name]) for name, feature in classes.items() if row[name] is not None}
         values = {field_name: row[column] for field_name, column in named.items()}
         empty = [field_name for field_name, value in values.items() if is_empty(value)]
         if empty:
             raise ConfigError(f"`{empty[0]}`: '{named[empty[0]]}' is empty in {kind} row {number}.")
+        for field_name, value in values.items():
+            if field_name not in _LISTS and not isinstance(value, str | int | float):
+                raise ConfigError(
+                    f"`{field_name}`: '{named[field_name]}' must hold texts, got {str(value)[:40]!r} "
+                    f"({type(value).__name__}) in {kind} row {number}."
+                )
         try:
             prepared.append(_row(values, data, test=kind == "test"))
         except ValueError as error:

@@ -155,6 +155,10 @@ class TestAudit:
                 rows,
                 replace(rows, groups=tuple(group[0] for group in rows.groups)),
             ),
+            "`groups` has 'male' and 'Male', which differ in case alone": (
+                rows,
+                replace(rows, groups=(rows.groups[0].title(), *rows.groups[1:])),
+            ),
             "No label is on both sides": (rows, replace(rows, labels=("?",) * 20)),
             "all rows of known group are 'x'": (replace(rows, groups=("x",) * 20), replace(rows, groups=("x",) * 20)),
             "No augmented row has a known group": (rows, replace(rows, groups=("",) * 20)),

@@ -54,7 +54,7 @@ class TestTables:
             ("a.csv", b"", {}, "has no rows"),
             ("a.jsonl", b"\n", {}, "has no rows"),
             ("a.csv", b"text,group\na,b\nc\n", {}, "1 cells in row 2, and 2 columns"),
-            ("a.csv", b'text\n"a\n', {}, "cannot be read as CSV"),
+            ("a.csv", b'text\n"a\n', {}, "cannot be read as a table"),
             ("a.csv", b"text\nb\xe9b\xe9\n", {}, "not in UTF-8: line 2 has the byte 0xe9"),
             ("a.jsonl", b'{"text": "a"}\n{"text": ', {}, "no valid JSON in line 2"),
             ("a.jsonl", b"[1]\n", {}, "one object a line, got list in line 1"),
@@ -62,6 +62,9 @@ class TestTables:
             ("a.jsonl", b'{"text": ["a"]}\n', {}, "`text` is no text in row 1"),
             ("a.jsonl", b'{"text": "a", "l": "x"}\n{"text": "b"}\n', {"label": "l"}, "`l` is empty in row 2"),
             ("a.csv", b"text,id\na,1\nb,1\nc,2\nd,2\n", {"id": "id"}, r"'1' comes 2 times \(2 such ids\)"),
+            ("a.csv", b"text,id\na,\nb,\n", {"id": "id"}, "`id` is empty in row 1"),
+            ("a.tsv", b'text\n"a\nb"\n', {}, "a cell of several cells or lines in row 1"),
+            ("a.json", b'[{"text": "a"}, null]', {}, "must hold a list of objects, got NoneType in row 2"),
             ("a.parquet", b"no", {}, "cannot be read as Parquet"),
             ("a.csv", b"text,text\na,b\n", {}, "has 2 columns 'text', and nobody can tell which is meant"),
             ("a.jsonl", b'{"text": "a", "l": NaN}\n', {"label": "l"}, "`l` is empty in row 1"),
@@ -69,7 +72,7 @@ class TestTables:
             ("a.jsonl", b'{"text": "a"}\n{"text": "\\ud800"}\n', {}, r"half of a character in line 2 \(\\ud800"),
             ("a.jsonl", b"[" * 200_000, {}, "no valid JSON in line 1: too deep"),
             ("a.jsonl", b'{"text": ' + b"1" * 5000 + b"}", {}, "no valid JSON in line 1: Exceeds the limit"),
-            ("a.txt", b"text", {}, r"must be one of \.csv, \.jsonl, \.parquet"),
+            ("a.txt", b"text", {}, r"must end in one of \.csv, \.tsv, \.jsonl, \.json, \.parquet"),
         ],
     )
     def test_bad_files(self, tmp_path, name, content, options, message):

@@ -260,12 +260,16 @@ class TestSeeds:
             ("s.csv", b"key,text\n1,x\n", "`id_column`: 'id' is not a column of s.csv (columns: key, text)."),
             ("s.csv", b"id,text\n1,x\n1,y\n2,z\n", "`id_column`: 1 ids of s.csv come more than once, such as '1'."),
             ("s.csv", b"id,text\n1,x\n2,\n", "`text_column`: 'text' is empty in row 2 of s.csv."),
-            ("s.csv", b"id,text\n1,x\n2,caf\xe9\n", "`seed_file`: line 3 of s.csv is not UTF-8."),
-            ("s.jsonl", b'{"id":1,"text":"x"}\n{"id":2,"text":"\xff"}\n', "line 2 of s.jsonl is not UTF-8."),
+            ("s.csv", b"id,text\n1,x\n2,caf\xe9\n", "`seed_file`: s.csv is not in UTF-8: line 3 has the byte 0xe9."),
+            (
+                "s.jsonl",
+                b'{"id":1,"text":"x"}\n{"id":2,"text":"\xff"}\n',
+                "s.jsonl is not in UTF-8: line 2 has the byte 0xff.",
+            ),
             (
                 "s.jsonl",
                 b'{"id":1,"text":"x"}\n{"id":2,"te\n',
-                "`seed_file`: s.jsonl cannot be read: JSON parse error",
+                "`seed_file`: s.jsonl has no valid JSON in line 2",
             ),
             ("s.jsonl", b"", "`seed_file`: s.jsonl has no rows."),
             ("s.csv", b"text,label\n", "`seed_file`: s.csv has no rows."),
@@ -273,10 +277,14 @@ class TestSeeds:
             (
                 "s.csv",
                 b"id,text\n1,The lift,extra\n",
-                "s.csv has 2 columns, and 3 cells in the row that ends in line 2.",
+                "s.csv has 3 cells in row 1, and 2 columns.",
             ),
-            ("s.csv", b"id,text\n1,x\n2\n", "s.csv has 2 columns, and 1 cells in the row that ends in line 3."),
-            ("s.csv", b"id,id,text\n1,2,x\n", "s.csv has two columns 'id'. Rename one."),
+            ("s.csv", b"id,text\n1,x\n2\n", "s.csv has 1 cells in row 2, and 2 columns."),
+            (
+                "s.csv",
+                b"id,id,text\n1,2,x\n",
+                "s.csv has 2 columns 'id', and nobody can tell which is meant: rename one.",
+            ),
             (
                 "s.jsonl",
                 b'{"id":1,"text":["a"]}\n',
@@ -285,7 +293,7 @@ class TestSeeds:
             ("s.jsonl", b'{"id":1,"text":7}\n', "`text_column`: 'text' must hold texts, got '7' (int) in row 1"),
             ("s.jsonl", b'{"id":1,"text":NaN}\n', "`text_column`: 'text' is empty in row 1 of s.jsonl."),
             ("s.jsonl", b'{"id":[1],"text":"x"}\n', "`id_column`: 'id' must hold texts or numbers, got '[1]' (list)"),
-            ("other.csv", None, "`seed_file`: there is no file s.csv."),
+            ("other.csv", None, "`seed_file`: There is no file s.csv."),
         ],
     )
     def test_seeds_that_cannot_be_used_are_told_of_before_anything_is_asked(self, name, content, message, capsys):
@@ -307,7 +315,7 @@ class TestSeeds:
         Path("empty").mkdir()
         Path("empty/train.jsonl").write_text("")
         assert main(["--seed_file", "empty", "--model", "m", "--output_dir", "out"]) == 2
-        assert "`seed_file`: empty has no rows." in capsys.readouterr().err
+        assert "empty/train.jsonl has no rows." in capsys.readouterr().err
 
 
 class TestConfiguration:

@@ -278,7 +278,7 @@ class TestMistakes:
         (["--epochs", "many"], "epochs"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
         (["--task", "table", "--real_file", "no.csv", "--test_file", "no.csv", "--text_column", "t", "--label_column",
-          "l", "--group_column", "g", "--stereotypes", "a=b"], "there is no file no.csv"),
+          "l", "--group_column", "g", "--stereotypes", "a=b"], "There is no file no.csv"),
         (["--model", "my-org/typo", "--dry_run"], "`model`: my-org/typo cannot be loaded: "),
         (["--model", "./typo", "--dry_run"], "`model`: there is no folder ./typo."),
     ],

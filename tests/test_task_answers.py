@@ -272,9 +272,9 @@ class TestSources:
             ("", {}, r"`path`: .*rows\.csv has no rows\."),
             ("text,label,group\na,2,c\n", {"values": {"label": {"1": "x"}}}, "'label' is '2' in row 1 .* knows 1"),
             ("text,label,group\n", {}, "has no rows"),
-            ("text,label,group\na,b,c,d\n", {}, "has 3 columns, and 4 cells in the row that ends in line 2"),
-            ("text,label,group\na,b\n", {}, "has 3 columns, and 2 cells in the row that ends in line 2"),
-            ("text,text,label,group\na,b,c,d\n", {}, "has two columns 'text'"),
+            ("text,label,group\na,b,c,d\n", {}, "has 4 cells in row 1, and 3 columns"),
+            ("text,label,group\na,b\n", {}, "has 2 cells in row 1, and 3 columns"),
+            ("text,text,label,group\na,b,c,d\n", {}, "has 2 columns 'text'"),
         ],
     )
     def test_says_what_is_wrong(self, tmp_path, text, options, message):
@@ -286,7 +286,7 @@ class TestSources:
     )
     def test_another_encoding(self, tmp_path, name, text):
         (tmp_path / name).write_bytes(text)
-        with pytest.raises(ValueError, match=r"`path`: line 2 of .* is not UTF-8"):
+        with pytest.raises(ValueError, match=r"`path`: .* is not in UTF-8: line 2 has the byte 0xff"):
             load_rows(Source(str(tmp_path / name)), ("text",))
 
     @pytest.mark.parametrize("text", ["", "\n \n"])
@@ -305,7 +305,7 @@ class TestSources:
             load_rows(Source(str(tmp_path / "rows.jsonl")), ("text", "label"))
 
     def test_no_such_file(self):
-        with pytest.raises(ValueError, match=r"there is no file nowhere\.csv"):
+        with pytest.raises(ValueError, match=r"There is no file nowhere\.csv"):
             load_rows(Source("nowhere.csv"), ("text",))
 
     def test_brackets_in_a_path_are_no_pattern(self, tmp_path):

@@ -28,13 +28,13 @@ def write(tmp_path):
 class TestFiles:
     def test_a_quotation_mark_that_would_swallow_rows_of_a_table_with_tabs(self, write):
         source = write('text\tlabel\n"RT hello\tsports\nnice day"\tworld\nfine\tworld\n', "items.tsv")
-        with pytest.raises(ValueError, match=r"cell of several cells or lines that ends in line 3"):
+        with pytest.raises(ValueError, match=r"cell of several cells or lines in row 1"):
             load_task("topics").load(source)
 
     @pytest.mark.parametrize("name", ["items.jsonl", "items.json"])
     @pytest.mark.parametrize("content", ['null\n{"text": "a", "label": "sports"}\n', '[null, {"text": "a"}]', '"a"\n'])
     def test_json_that_begins_with_no_row(self, write, name, content):
-        with pytest.raises(ValueError, match="must hold an object for each row, got"):
+        with pytest.raises(ValueError, match=r"must (have one object a line|hold a list of objects), got"):
             load_task("topics").load(write(content, name))
 
     @pytest.mark.parametrize("indent", [None, 1])

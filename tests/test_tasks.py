@@ -133,6 +133,11 @@ class TestReading:
         task = TableTask(change(data, real_file=write("real.csv", content)))
         assert task.corpus(seed=0)["prompt"][0] == "None occupation:"
 
+    def test_names_of_classes(self, data):
+        content = Dataset.from_list(rows(40)).class_encode_column("label")
+        content.to_parquet("encoded.parquet")
+        assert set(TableTask(change(data, real_file="encoded.parquet")).corpus(seed=0)["label"]) == {"nurse", "pilot"}
+
     def test_opinions(self, opinions):
         task = TableTask(opinions)
         assert task.corpus(seed=0)["completion"] == [" A", " A", " B"] * 2
@@ -153,8 +158,8 @@ class TestRefusing:
     @pytest.mark.parametrize(
         ("fields", "message"),
         [
-            ({"real_file": "absent.csv"}, "`real_file`: there is no file absent.csv"),
-            ({"test_file": "absent.jsonl"}, "`test_file`: there is no file absent.jsonl"),
+            ({"real_file": "absent.csv"}, "`real_file`: There is no file absent.csv"),
+            ({"test_file": "absent.jsonl"}, "`test_file`: There is no file absent.jsonl"),
             (
                 {"label_column": "job"},
                 r"`label_column`: 'job' is not a column of the real rows \(columns: text, label",
@@ -164,7 +169,10 @@ class TestRefusing:
             ({"stereotypes": ["nurse=female"]}, "real rows have labels outside the label set: pilot"),
             ({"stereotypes": ["nurse=woman", "pilot=male"]}, "`stereotypes`: woman is no group of the test rows"),
             ({"label_column": None}, "Name `completion_column` or `label_column`"),
-            ({"real_file": __file__}, r"`real_file`: .*\.py must end in \.csv, \.tsv, \.jsonl, \.json, \.parquet"),
+            (
+                {"real_file": __file__},
+                r"`real_file`: .*\.py must end in one of \.csv, \.tsv, \.jsonl, \.json, \.parquet",
+            ),
         ],
     )
     def test_fields(self, data, fields, message):
@@ -175,6 +183,36 @@ class TestRefusing:
         mixed = write("mixed.csv", [{**row, "augmented": n == 0} for n, row in enumerate(rows(40))])
         with pytest.raises(ConfigError, match=r"column 'augmented' of mixed.csv marks augmented rows, which must not"):
             TableTask(change(data, real_file=mixed))
+
+    @pytest.mark.parametrize(
+        ("field_name", "flag", "message"),
+        [
+            ("real_file", "yes", "'augmented' must hold true and false, got 'yes'"),
+            ("augmented_file", False, r"column 'augmented' of flagged\.csv marks real rows, which must not"),
+        ],
+    )
+    def test_flags_beside_two_files_are_read_too(self, data, field_name, flag, message):
+        file = write("flagged.csv", [{**row, "augmented": flag} for row in rows(80)])
+        with pytest.raises(ConfigError, match=message):
+            TableTask(change(data, **{field_name: file}))
+
+    @pytest.mark.parametrize("field_name", ["real_file", "augmented_file"])
+    @pytest.mark.parametrize(("column", "value"), [("group", "Female"), ("label", "Nurse")])
+    def test_a_class_in_two_spellings(self, data, field_name, column, value):
+        content = [row | {column: value} if n == 0 else row for n, row in enumerate(rows(80))]
+        with pytest.raises(ConfigError, match=f"'{value}'.*, which differ in case alone"):
+            TableTask(change(data, **{field_name: write("spelt.csv", content)}))
+
+    def test_a_third_group_would_be_the_other_one(self, data):
+        content = [*rows(80), {"text": "x", "label": "nurse", "group": "unknown"}]
+        with pytest.raises(ConfigError, match="augmented rows have groups that no test row has: unknown"):
+            TableTask(change(data, augmented_file=write("third.csv", content)))
+
+    @pytest.mark.parametrize("text", [["a"], [{"role": "user", "content": "a"}], {"a": "b"}])
+    def test_what_is_no_text(self, data, text):
+        file = write("nested.jsonl", [{"text": text, "label": "nurse", "group": "female"}] * 40)
+        with pytest.raises(ConfigError, match=r"`text_column`: 'text' must hold texts, got .* in real row 1"):
+            TableTask(change(data, real_file=file))
 
     @pytest.mark.parametrize(("flag", "kind"), [(True, "augmented"), (False, "real")])
     def test_all_rows_of_one_kind(self, data, flag, kind):
@@ -201,7 +239,7 @@ class TestRefusing:
         with pytest.raises(ConfigError, match="`real_file`"):
             TableTask(change(data, real_file="empty.csv"))
         Path("broken.jsonl").write_text("{not json\n", encoding="utf-8")
-        with pytest.raises(ConfigError, match=r"`real_file`: broken.jsonl cannot be read"):
+        with pytest.raises(ConfigError, match=r"`real_file`: broken.jsonl has no valid JSON in line 1"):
             TableTask(change(data, real_file="broken.jsonl"))
 
     @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mitigate.suggestions import did_you_mean
+from mitigate.spelling import did_you_mean
 
 Discrepancy = Callable[[Tensor, Tensor], Tensor]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mitigate.lexicons.files import read_word_list
 from mitigate.lexicons.lexicon import Group, Lexicon, Members
-from mitigate.suggestions import did_you_mean
+from mitigate.spelling import did_you_mean
 
 __all__ = ["Group", "Lexicon", "Members", "available_lexicons", "load_lexicon"]
 
@@ -88,9 +88,15 @@ def load_lexicon(lexicon: str | Path | Lexicon | Iterable[str | Path | Lexicon])
 
 def _known(item: str | Path) -> Lexicon | None:
     """Load a name or a path; `None` for any other string."""
+    if not isinstance(item, str | Path):
+        raise ValueError(f"`lexicon` must hold words, names of lexicons and paths, got {item!r}.")
     if isinstance(item, Path) or item.endswith(".txt"):
         path = Path(item)
-        return _read(path.stem, path.read_text(encoding="utf-8"), source=str(path))
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"`lexicon`: {path} is not in UTF-8. Save it as UTF-8.") from error
+        return _read(path.stem, text, source=str(path))
     if item in _names():
         return _read(item, resources.files(__name__).joinpath(f"{item}.txt").read_text(encoding="utf-8"))
     return None

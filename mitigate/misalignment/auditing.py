@@ -16,6 +16,7 @@ from mitigate.misalignment.taggers import Tagger
 from mitigate.misalignment.values import Answers, ValueMisalignment, value_misalignment
 from mitigate.misalignment.wording import groups_by_words
 from mitigate.mixing import check_seed
+from mitigate.spelling import check_spelling
 
 # Cultures of which the farthest question is kept to be shown.
 _SHOWN = 6
@@ -161,8 +162,9 @@ def _check_sides(real: TextRows, augmented: TextRows) -> None:
         sides = getattr(real, name), getattr(augmented, name)
         if (sides[0] is None) != (sides[1] is None):
             raise ValueError(f"Only one side has {name}: give them for real and augmented rows, or for neither.")
-        if sides[0] is None:
+        if sides[0] is None or sides[1] is None:
             continue
+        check_spelling((*sides[0], *sides[1]), f"`{name}`")
         known = [sorted({*side} - {""}) for side in sides]
         if all(known) and not {*known[0]} & {*known[1]}:
             named = [", ".join(names[:5]) + (" …" if len(names) > 5 else "") for names in known]

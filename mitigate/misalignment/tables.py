@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mitigate.misalignment.columns import read_columns
+from mitigate.columns import read_columns
 from mitigate.misalignment.values import Answers
 
 
@@ -54,7 +54,7 @@ def read_rows(
 
     Args:
         path (`str` or `Path`):
-            The file (`.csv`, `.jsonl` or `.parquet`), in UTF-8.
+            The file, as in [`~mitigate.columns.read_columns`].
         text (`str`, *optional*, defaults to `"text"`):
             Column of the texts.
         label (`str`, *optional*):
@@ -160,15 +160,16 @@ def _answer(question: Any, culture: Any, options: Any, human: Any, augmented: An
 
 def _strings(path: Path, column: str, values: Sequence[Any]) -> tuple[str, ...]:
     for number, value in enumerate(values, start=1):
-        if isinstance(value, list | dict) or not _text(value):
-            what = "is no text" if isinstance(value, list | dict) else "is empty"
+        nested = isinstance(value, list | dict | bytes)
+        if nested or not _text(value):
+            what = "is no text" if nested else "is empty"
             raise ValueError(f"`{column}` {what} in row {number} of {path}: fill it in, or leave the row out.")
     return tuple(map(str, values))
 
 
 def _groups(path: Path, column: str, values: Sequence[Any]) -> tuple[str, ...]:
     for number, value in enumerate(values, start=1):
-        if isinstance(value, list | dict):
+        if isinstance(value, list | dict | bytes):
             raise ValueError(f"`{column}` must be one group, got {type(value).__name__} in row {number} of {path}.")
     return tuple(map(_text, values))
 
@@ -179,6 +180,9 @@ def _text(value: Any) -> str:
 
 
 def _check_ids(path: Path, column: str, values: Sequence[Any]) -> None:
+    for number, value in enumerate(values, start=1):
+        if not _text(value):
+            raise ValueError(f"`{column}` is empty in row {number} of {path}: fill it in, or name another column.")
     counts = Counter(map(str, values))
     name, count = counts.most_common(1)[0]
     if count > 1:

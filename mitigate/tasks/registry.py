@@ -10,7 +10,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from mitigate.suggestions import did_you_mean
+from mitigate.spelling import did_you_mean
 from mitigate.tasks.abuse import SOURCES, abuse_task
 from mitigate.tasks.answers import Decoding, choose, generate
 from mitigate.tasks.base import Answer, Prompt, Scores, Task

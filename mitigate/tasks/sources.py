@@ -10,7 +10,7 @@ from typing import Any
 from datasets import Dataset
 
 from mitigate.data_files import is_empty, read_dataset
-from mitigate.suggestions import did_you_mean
+from mitigate.spelling import check_spelling, did_you_mean
 
 # Columns whose values are names of classes, which must be spelt in one way.
 _CATEGORIES = ("label", "group", "gender")
@@ -144,8 +144,8 @@ def load_rows(source: Source, columns: Sequence[str], lists: Collection[str] = (
         allowed = name in lists
         values = [_value(source, name, cells, number, lists=allowed) for number, cells in enumerate(rows, start=1)]
         if name in _CATEGORIES:
-            _refuse_spellings(source, name, values)
-        result[name] = _alike(values)
+            check_spelling(map(str, values), f"Column '{name}' of {source.path}")
+        result[name] = values
     return Dataset.from_dict(result)
 
 
@@ -155,24 +155,6 @@ def _refuse_slips(source: Source, columns: Sequence[str]) -> None:
             hint = did_you_mean(name, columns)
             if name not in columns and hint:
                 raise ValueError(f"`{field_name}` of the source names '{name}', no column of the task.{hint}")
-
-
-def _refuse_spellings(source: Source, name: str, values: Sequence[Any]) -> None:
-    # What one person wrote in two ways would be two groups, or a group without half of its rows.
-    spellings: dict[str, str] = {}
-    for value in values:
-        first = spellings.setdefault(str(value).casefold(), value)
-        if first != value:
-            raise ValueError(
-                f"Column '{name}' of {source.path} has '{first}' and '{value}', which differ in case alone. Write "
-                "them alike, there or with `values` of the source."
-            )
-
-
-def _alike(column: list[Any]) -> list[Any]:
-    # Answers to one question are words and to another numbers, and a column can hold one kind of list only.
-    texts = any(isinstance(part, str) for cell in column if isinstance(cell, list) for part in cell)
-    return [list(map(str, cell)) if texts and isinstance(cell, list) else cell for cell in column]
 
 
 def _value(source: Source, name: str, cells: tuple[Any, ...], number: int, *, lists: bool) -> Any:

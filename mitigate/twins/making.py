@@ -203,6 +203,8 @@ def _words_of(attribute: str | TwinWords) -> TwinWords:
 
 
 def _check_request(dataset: Dataset, columns: Sequence[str], *bounds: tuple[float, float]) -> None:
+    if isinstance(columns, str):
+        raise ValueError(f"`columns` must be a list of names, got '{columns}'. Pass ['{columns}'].")
     for name in columns:
         if name not in dataset.column_names:
             raise ValueError(f"`columns`: '{name}' is no column of the rows, which have {dataset.column_names}.")

@@ -1,4 +1,4 @@
-"""Read the columns of a CSV, JSONL or Parquet file, and refuse what could be misread."""
+"""Read the columns of a CSV, TSV, JSON or Parquet file, and refuse what could be misread."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 Columns = Mapping[str, Sequence[Any]]
+
+# How the name of a file that can be read ends.
+FORMATS = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 # Longest cell of a CSV file, in characters. The default of Python, 131,072, is less than a long document.
 _LONGEST_CELL = 2**31 - 1
@@ -25,25 +29,27 @@ def read_columns(path: Path, names: Iterable[str]) -> Columns:
 
     Args:
         path (`Path`):
-            The file (`.csv`, `.jsonl` or `.parquet`), in UTF-8.
+            The file, which ends in one of `FORMATS`, in UTF-8. JSON is one object a line, in `.json` a list as well.
         names (`Iterable[str]`):
             Columns that it must have.
 
     Returns:
-        `Mapping[str, Sequence]`: All its columns by name, of equal length; of a CSV file all cells are text, and what
-        a line of JSON leaves out is `None`.
+        `Mapping[str, Sequence]`: All its columns by name, of equal length; of a table all cells are text, and what an
+        object of JSON leaves out is `None`.
 
     Raises:
         ValueError: If the file is missing, of another kind, not in UTF-8 or broken; or if it has no rows, lacks a
-            column, or has two columns of one name.
+            column, has two columns of one name, or a cell of a `.tsv` file holds a tab or a line feed.
     """
     readers: dict[str, Callable[[Path], Columns]] = {
-        ".csv": _read_csv,
+        ".csv": _read_table,
+        ".tsv": partial(_read_table, delimiter="\t"),
         ".jsonl": _read_jsonl,
+        ".json": _read_json,
         ".parquet": _read_parquet,
     }
     if path.suffix.lower() not in readers:
-        raise ValueError(f"{path} must be one of {', '.join(readers)}, by the ending of its name.")
+        raise ValueError(f"{path} must end in one of {', '.join(FORMATS)}.")
     if not path.is_file():
         raise ValueError(f"There is no file {path}.")
     columns = readers[path.suffix.lower()](path)
@@ -58,22 +64,45 @@ def read_columns(path: Path, names: Iterable[str]) -> Columns:
     return columns
 
 
-def _read_csv(path: Path) -> Columns:
+def _read_table(path: Path, delimiter: str = ",") -> Columns:
     text = io.StringIO(_decode(path), newline="")
     limit = csv.field_size_limit(_LONGEST_CELL)
     try:
-        rows = [row for row in csv.reader(text, strict=True) if row]
+        rows = [row for row in csv.reader(text, delimiter=delimiter, strict=True) if row]
     except csv.Error as error:
-        raise ValueError(f"{path} cannot be read as CSV: {error}.") from error
+        raise ValueError(f"{path} cannot be read as a table: {error}.") from error
     finally:
         csv.field_size_limit(limit)
     for number, row in enumerate(rows):
         if len(row) != len(rows[0]):
-            raise ValueError(f"{path} has {len(row)} cells in row {number}, and {len(rows[0])} columns.")
+            raise ValueError(
+                f"{path} has {len(row)} cells in row {number}, and {len(rows[0])} columns. Put a text that holds what "
+                "separates cells in quotes, or mend the row."
+            )
+        if delimiter == "\t" and any("\t" in cell or "\n" in cell for cell in row):
+            # Tables with tabs are mostly written without quoting, and one quotation mark would swallow rows.
+            raise ValueError(
+                f"{path} has a cell of several cells or lines in row {number}, since it begins with a quotation mark. "
+                "Put quotation marks around the cell and write those of the text twice, or save the file as JSONL."
+            )
     if len(rows) < 2:
         return {}
     _check_names(path, rows[0])
     return dict(zip(rows[0], zip(*rows[1:], strict=True), strict=True))
+
+
+def _read_json(path: Path) -> Columns:
+    text = _decode(path)
+    if not text.lstrip().startswith("["):
+        return _read_jsonl(path)
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} has no valid JSON: {str(error).split(';')[0]}.") from error
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise ValueError(f"{path} must hold a list of objects, got {type(row).__name__} in row {number}.")
+    return _united(rows)
 
 
 def _read_jsonl(path: Path) -> Columns:
@@ -97,6 +126,10 @@ def _read_jsonl(path: Path) -> Columns:
         if not isinstance(row, dict):
             raise ValueError(f"{path} must have one object a line, got {type(row).__name__} in line {number}.")
         rows.append(row)
+    return _united(rows)
+
+
+def _united(rows: Sequence[Mapping[str, Any]]) -> Columns:
     return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
 
 
