@@ -50,8 +50,7 @@ def read_columns(path: Path, names: Iterable[str]) -> Columns:
     }
     if path.suffix.lower() not in readers:
         raise ValueError(f"{path} must end in one of {', '.join(FORMATS)}.")
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}.")
+    _check_file(path)
     columns = readers[path.suffix.lower()](path)
     if not columns or not len(next(iter(columns.values()))):
         raise ValueError(f"{path} has no rows.")
@@ -102,6 +101,7 @@ def _read_json(path: Path) -> Columns:
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise ValueError(f"{path} must hold a list of objects, got {type(row).__name__} in row {number}.")
+        _check_characters(path, row, f"row {number}")
     return _united(rows)
 
 
@@ -113,29 +113,60 @@ def _read_jsonl(path: Path) -> Columns:
             continue
         try:
             row = json.loads(line)
-            if "\\u" in line:
-                json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"{path} has half of a character in line {number} (\\u{ord(error.object[error.start]):x} without its "
-                "other half): write the character out, or leave it out."
-            ) from error
         except (ValueError, RecursionError) as error:
             reason = getattr(error, "msg", None) or ("too deep" if isinstance(error, RecursionError) else str(error))
             raise ValueError(f"{path} has no valid JSON in line {number}: {reason.split(';')[0]}.") from error
         if not isinstance(row, dict):
             raise ValueError(f"{path} must have one object a line, got {type(row).__name__} in line {number}.")
+        if "\\u" in line:
+            _check_characters(path, row, f"line {number}")
         rows.append(row)
     return _united(rows)
+
+
+def _check_characters(path: Path, row: Mapping[str, Any], place: str) -> None:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{path} has half of a character in {place} (\\u{ord(error.object[error.start]):x} without its other "
+            "half): write the character out, or leave it out."
+        ) from error
 
 
 def _united(rows: Sequence[Mapping[str, Any]]) -> Columns:
     return {name: [row.get(name) for row in rows] for name in dict.fromkeys(name for row in rows for name in row)}
 
 
-def _read_parquet(path: Path) -> Columns:
+def check_parquet(path: Path) -> None:
+    """
+    Refuse what is no Parquet file, has no rows or two columns of one name, without reading the rows.
+
+    Args:
+        path (`Path`):
+            The file.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    _check_file(path)
     try:
-        _check_names(path, parquet.read_schema(path).names)
+        metadata = parquet.read_metadata(path)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    if metadata.num_rows == 0:
+        raise ValueError(f"{path} has no rows.")
+    _check_names(path, metadata.schema.to_arrow_schema().names)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")
+
+
+def _read_parquet(path: Path) -> Columns:
+    check_parquet(path)
+    try:
         columns: Columns = parquet.read_table(path).to_pydict()
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise ValueError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error

@@ -10,7 +10,7 @@ import pyarrow as pa
 from datasets import Dataset, concatenate_datasets, load_dataset, load_dataset_builder
 from datasets.exceptions import DatasetsError
 
-from mitigate.columns import FORMATS, read_columns
+from mitigate.columns import FORMATS, check_parquet, read_columns
 
 # What describes a folder and holds no rows.
 _ABOUT = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
@@ -71,9 +71,9 @@ def is_empty(cell: Any) -> bool:
 
 
 def _read_file(path: Path) -> Dataset:
+    if path.suffix.lower() == ".parquet":
+        return _read_parquet(path)
     columns = {name: _alike(cells) for name, cells in read_columns(path, ()).items()}
-    if path.suffix == ".parquet":  # which knows its types, such as the names of classes
-        return Dataset.from_parquet(str(path), keep_in_memory=True)
     for name, cells in columns.items():
         try:
             pa.array(cells)
@@ -84,6 +84,16 @@ def _read_file(path: Path) -> Dataset:
                 "Write them alike, such as all as texts."
             ) from error
     return Dataset.from_dict(columns)
+
+
+def _read_parquet(path: Path) -> Dataset:
+    # It knows its types, such as the names of classes.
+    try:
+        check_parquet(path)
+        rows: Dataset = Dataset.from_parquet(str(path), keep_in_memory=True)
+    except (OSError, DatasetsError) as error:
+        raise ValueError(f"{path} cannot be read as Parquet: {error.__cause__ or error}") from error
+    return rows
 
 
 def _alike(column: Sequence[Any]) -> Sequence[Any]:

@@ -16,8 +16,6 @@ from mitigate.spelling import check_spelling
 
 # Values of the column that tells augmented rows.
 _TRUE, _FALSE = ("true", "1", "1.0"), ("false", "0", "0.0")
-
-
 # Columns of lists.
 _LISTS = ("options_column", "distribution_column")
 

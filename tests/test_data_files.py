@@ -1,7 +1,9 @@
 """Files, folders and word lists of a user's own: nothing of them is changed or passed over without a word."""
 
+import pyarrow as pa
 import pytest
 from datasets import Dataset, DatasetDict
+from pyarrow import parquet
 
 from mitigate.data_files import read_dataset
 from mitigate.lexicons import load_lexicon
@@ -56,6 +58,27 @@ class TestJson:
         path = folder(rows_jsonl='{"label": "01"}\n{"label": 1}\n')
         with pytest.raises(ValueError, match=r"values of several kinds in column 'label' \(int, str\)"):
             read_dataset(f"{path}/rows.jsonl", split="train")
+
+    def test_half_of_a_character_in_a_list(self, folder):
+        with pytest.raises(ValueError, match=r"rows\.json has half of a character in row 1 \(\\ud800"):
+            read_dataset(folder(rows_json='[{"text": "\\ud800"}]') + "/rows.json", split="train")
+
+
+class TestParquet:
+    @pytest.mark.parametrize(
+        ("table", "message"),
+        [
+            (None, r"rows\.parquet cannot be read as Parquet"),
+            (pa.table({"text": pa.array([], pa.string())}), r"rows\.parquet has no rows"),
+            (pa.table([["a"], ["b"]], names=["text", "text"]), "has 2 columns 'text'"),
+        ],
+        ids=["broken", "empty", "twice"],
+    )
+    def test_what_is_refused(self, tmp_path, table, message):
+        path = tmp_path / "rows.parquet"
+        path.write_bytes(b"no") if table is None else parquet.write_table(table, path)
+        with pytest.raises(ValueError, match=message):
+            read_dataset(str(path), split="train")
 
 
 class TestWordLists:
