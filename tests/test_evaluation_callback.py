@@ -632,7 +632,7 @@ class TestRefusals:
 
     def test_when_the_trainer_is_made(self, model, tokenizer, rows, hiring):
         missing = load_task("topics", source=Source("missing.csv"))
-        with pytest.raises(ValueError, match=r"there is no file missing\.csv"):
+        with pytest.raises(ValueError, match=r"There is no file missing\.csv"):
             make(model, tokenizer, rows, BiasEvaluationCallback(missing))
         with pytest.raises(ValueError, match=r"`max_items=4` is too few for task 'stories'"):
             make(model, tokenizer, rows, BiasEvaluationCallback("stories", max_items=4))

@@ -1,7 +1,9 @@
 """Words in Chinese, which writes no space between words, against a slow search in plain text."""
 
+import re
+
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -86,6 +88,8 @@ def encode(tokenizer, text):
 @settings(max_examples=150, deadline=None)
 @given(text=TEXTS | st.text(st.sampled_from(CHARACTERS), max_size=16))
 def test_finds_what_a_search_in_the_plain_text_finds(kind, text):
+    # WordPiece puts a space on both sides of each ideograph, so that its tokens do not tell where there was one.
+    assume(not (kind.startswith("word_piece") and re.search("[\u4e00-\u9fff] +[\u4e00-\u9fff]", text)))
     tokenizer = TOKENIZERS[kind]
     ids, offsets = encode(tokenizer, text)
     found = WordMatcher(tokenizer, LEXICON).find(ids)

@@ -93,10 +93,11 @@ class WordMatcher:
     [(' she', 'she')]
     ```
 
-    Limits: a token that stands for an unknown word is a special token here, so what it hides is not found. Other
-    scripts that write no space between words (kana, Thai) have no whole words in this sense, and hardly anything is
-    found in them. Rows with a token that holds a part of a character, or several words, as most of those in Chinese,
-    take several times as long; so do all rows where an entry starts with anything but a letter or digit.
+    Limits: a token that stands for an unknown word is a special token here, so what it hides is not found. WordPiece
+    does not tell 其 他 from 其他, as it puts a space on both sides of each Chinese character. Other scripts that
+    write no space between words (kana, Thai) have no whole words in this sense, and hardly anything is found in them.
+    Rows with a token that holds a part of a character, or several words, as most of those in Chinese, take several
+    times as long; so do all rows where an entry starts with anything but a letter or digit.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, lexicon: Lexicon) -> None:
